@@ -1,0 +1,43 @@
+"""The engine: a collection of images and their captions, searched by text, image, id or vector.
+
+    from pathlib import Path
+    from search import Collection, Searcher, load_encoder
+
+    collection = Collection.open(Path("data/collections/default"))
+    searcher = Searcher(collection, lambda: load_encoder(collection.identity.model))
+    for hit in searcher.by_text("a dog in the snow"):
+        print(hit.score, hit.path)
+
+Names are imported when they are first used, so that a command line can answer before torch is loaded.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from search.collection import Collection
+    from search.encoder import Encoder, load_encoder
+    from search.errors import SearchError
+    from search.searcher import Searcher
+    from search.types import EncoderIdentity, Facts, Hit
+
+_MODULES = {
+    "Collection": "search.collection",
+    "Encoder": "search.encoder",
+    "EncoderIdentity": "search.types",
+    "Facts": "search.types",
+    "Hit": "search.types",
+    "SearchError": "search.errors",
+    "Searcher": "search.searcher",
+    "load_encoder": "search.encoder",
+}
+
+__all__ = ["Collection", "Encoder", "EncoderIdentity", "Facts", "Hit", "SearchError", "Searcher", "load_encoder"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'search' has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)

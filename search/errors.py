@@ -1,0 +1,52 @@
+"""Every error that the engine raises on purpose.
+
+    SearchError
+    ├── BadPicture            a file that cannot be decoded: recorded by the indexer, told to who asked
+    ├── ModelUnavailable      weights or a configuration that cannot be had
+    ├── BadQuery              an empty query, k out of range, an unknown id
+    └── CollectionError
+        ├── CollectionNotFound
+        ├── CollectionBusy    another process is writing
+        ├── EncoderMismatch   the collection was made by another encoder
+        └── SchemaTooNew      made by a newer release
+
+A message names the value, the limit and the next step; it is fit to be shown to a user as it is.
+"""
+
+from __future__ import annotations
+
+
+class SearchError(Exception):
+    """Base of all errors of this package; the edge shows its message and ends."""
+
+
+class BadPicture(SearchError):
+    """A picture that cannot be used; the message is the reason, without the path."""
+
+
+class ModelUnavailable(SearchError):
+    """A model whose weights or configuration cannot be had here, with the ways out."""
+
+
+class BadQuery(SearchError):
+    """A query that asks for nothing or for something out of range."""
+
+
+class CollectionError(SearchError):
+    """A collection that cannot be opened or written."""
+
+
+class CollectionNotFound(CollectionError):
+    """No collection in this directory."""
+
+
+class CollectionBusy(CollectionError):
+    """Another process holds the collection for writing."""
+
+
+class EncoderMismatch(CollectionError):
+    """The collection holds vectors of another encoder."""
+
+
+class SchemaTooNew(CollectionError):
+    """The catalog was written by a newer release of this package."""

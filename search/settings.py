@@ -1,0 +1,41 @@
+"""Where things are and how far they may go: the only reader of the environment."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[1]
+BUNDLED_MODEL = PROJECT / "data" / "model"
+
+MAX_MEGAPIXELS = 128
+"""Default pixel limit of one picture; the command line's --max-megapixels changes it."""
+
+MAX_K = 1000
+"""Most neighbours that one query may ask for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Defaults that the environment may change; command line options win over both."""
+
+    collection: Path
+    model: str
+    device: str
+    models: Path
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """Read IMAGE_SEARCH_COLLECTION, IMAGE_SEARCH_MODEL, IMAGE_SEARCH_DEVICE and IMAGE_SEARCH_MODELS.
+
+        `models` is the folder in which a model given by a bare name is looked for before any hub is asked.
+        """
+        environ = os.environ
+        data = PROJECT / "data"
+        return cls(
+            collection=Path(environ.get("IMAGE_SEARCH_COLLECTION", data / "collections" / "default")),
+            model=environ.get("IMAGE_SEARCH_MODEL", "auto"),
+            device=environ.get("IMAGE_SEARCH_DEVICE", "auto"),
+            models=Path(environ.get("IMAGE_SEARCH_MODELS", data / "models")),
+        )

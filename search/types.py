@@ -1,0 +1,106 @@
+"""The values that pass between the steps of the engine: frozen, small, and free of any heavy library."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+Target = Literal["images", "texts"]
+"""What a search returns: pictures, or the captions that came with them."""
+
+TARGETS: tuple[Target, ...] = ("images", "texts")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a picture says of itself. Absent facts are None.
+
+    `width` and `height` are in pixels after the EXIF orientation is applied. `taken_at` is the camera's local time,
+    without a zone. `latitude` and `longitude` are in degrees, north and east positive.
+    """
+
+    width: int
+    height: int
+    format: str
+    taken_at: datetime | None = None
+    camera: str | None = None
+    lens: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    caption: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A decoded picture: upright RGB pixels and its facts."""
+
+    image: Image
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderIdentity:
+    """What makes two encoders interchangeable, stored with every collection.
+
+    `model` is the name that loads the encoder again; it is not compared, because the same weights may have several
+    names. `weights_digest` is the hex sha256 of the weights file; `preprocessing` is a canonical text of how pixels
+    are prepared.
+    """
+
+    model: str
+    architecture: str
+    weights_digest: str
+    dim: int
+    preprocessing: str
+
+    def same_space(self, other: EncoderIdentity) -> bool:
+        """Whether vectors of both encoders may be compared."""
+        return dataclasses.replace(self, model="") == dataclasses.replace(other, model="")
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> EncoderIdentity:
+        return cls(**json.loads(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A folder that a collection follows (an absolute path), and how it is walked."""
+
+    path: str
+    exclude: tuple[str, ...] = ()
+    include_hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A neighbour with its row: an image (`text` is None) or a text with the image that it belongs to.
+
+    `id` is the row's id within its target; `score` is the cosine similarity in [-1, 1], larger is nearer.
+    """
+
+    target: Target
+    id: int
+    score: float
+    image_id: int
+    path: Path
+    facts: Facts
+    text: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The hit as JSON values; `taken_at` in ISO 8601."""
+        values = dataclasses.asdict(self)
+        values["path"] = str(self.path)
+        taken_at = self.facts.taken_at
+        values["facts"]["taken_at"] = taken_at.isoformat() if taken_at else None
+        return values
