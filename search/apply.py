@@ -1,0 +1,88 @@
+"""A build's changes -> SQL, inside a transaction that the catalog opened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, insert, update
+
+from search.changes import Caption, Changes, Failure, FileStamp, NewImage, StoredVector
+from search.schema import Base, FailureRow, FilePath, ImageRow, StateRow, TextRow
+
+
+def apply(connection: Connection, changes: Changes) -> None:
+    """Write all of `changes`; rows go before others take their paths."""
+    _remove(connection, changes.removed)
+    _restamp(connection, changes.restamped)
+    _recaption(connection, changes.recaptioned)
+    _add(connection, changes.added)
+    _fail(connection, changes)
+    if changes.touch_vectors:
+        connection.execute(update(StateRow).values(changes=StateRow.changes + 1))
+
+
+def insert_all(connection: Connection, table: type[Base], rows: Sequence[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(insert(table), rows)
+
+
+def _remove(connection: Connection, ids: Sequence[int]) -> None:
+    if ids:
+        rows = [{"row": row} for row in ids]
+        connection.execute(delete(ImageRow).where(ImageRow.id == bindparam("row")), rows)
+
+
+def _restamp(connection: Connection, restamped: dict[int, FileStamp]) -> None:
+    if restamped:
+        rows = [{"row": row, **asdict(stamp)} for row, stamp in restamped.items()]
+        connection.execute(update(ImageRow).where(ImageRow.id == bindparam("row")), rows)
+
+
+def _recaption(connection: Connection, recaptioned: dict[int, Sequence[Caption]]) -> None:
+    for image_id, captions in recaptioned.items():
+        connection.execute(delete(TextRow).where(TextRow.image_id == image_id))
+        insert_all(connection, TextRow, _caption_rows(image_id, captions))
+
+
+def _add(connection: Connection, added: Sequence[NewImage]) -> None:
+    if not added:
+        return
+    rows = [
+        {**asdict(image.stamp), **asdict(image.facts), "digest": image.digest, "vector": _stored(image.vector)}
+        for image in added
+    ]
+    ids = connection.execute(insert(ImageRow).returning(ImageRow.id, sort_by_parameter_order=True), rows).scalars()
+    captions = [row for id_, image in zip(ids, added, strict=True) for row in _caption_rows(id_, image.captions)]
+    insert_all(connection, TextRow, captions)
+
+
+def _fail(connection: Connection, changes: Changes) -> None:
+    """Forget the failures of all files that are spoken of, then record the new ones."""
+    failed = [failure.stamp.path for failure in changes.failed]
+    paths = [*failed, *(image.stamp.path for image in changes.added), *changes.forgotten_failures]
+    if paths:
+        by_path = delete(FailureRow).where(FailureRow.path == bindparam("failed", type_=FilePath))
+        connection.execute(by_path, [{"failed": path} for path in paths])
+    insert_all(connection, FailureRow, [_failure_row(failure) for failure in changes.failed])
+
+
+def _caption_rows(image_id: int, captions: Sequence[Caption]) -> list[dict[str, Any]]:
+    return [{"image_id": image_id, "text": caption.text, "vector": _stored(caption.vector)} for caption in captions]
+
+
+def _failure_row(failure: Failure) -> dict[str, Any]:
+    stamp = failure.stamp
+    return {
+        "path": stamp.path,
+        "size_bytes": stamp.size_bytes,
+        "mtime_ns": stamp.mtime_ns,
+        "max_pixels": failure.max_pixels,
+        "reason": failure.reason,
+        "failed_at": failure.failed_at,
+    }
+
+
+def _stored(vector: StoredVector) -> bytes:
+    return vector.astype("<f2").tobytes()

@@ -1,0 +1,238 @@
+"""Rows and vectors in SQL: every method is one short transaction. SQL is the truth; the index is made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, fields
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import ColumnElement, Engine, Executable, and_, delete, func, insert, or_, select, update
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.orm import InstrumentedAttribute
+
+from search.apply import apply, insert_all
+from search.changes import Changes, StoredVector
+from search.errors import CollectionError, SchemaTooNew
+from search.files import replace_file
+from search.records import ImageRecord, KnownFailure, KnownFile, Original, State, TextRecord
+from search.schema import (
+    SCHEMA_VERSION,
+    Base,
+    FailureRow,
+    ImageRow,
+    RootRow,
+    RunRow,
+    SchemaVersion,
+    StateRow,
+    TextRow,
+    connect,
+)
+from search.types import EncoderIdentity, Facts, Root, Target
+
+_ROWS: dict[Target, type[ImageRow] | type[TextRow]] = {"images": ImageRow, "texts": TextRow}
+_FACTS = [getattr(ImageRow, fact.name) for fact in fields(Facts)]
+_VECTOR_ROWS = 20_000
+_SQL_VARIABLES = 10_000
+
+
+class Catalog:
+    """The SQL side of one collection. Threads may share it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @classmethod
+    def create(cls, file: Path, identity: EncoderIdentity) -> None:
+        """Write an empty catalog at `file`, all or nothing."""
+        aside = file.with_suffix(".new")
+        aside.unlink(missing_ok=True)
+        engine = connect(aside)
+        with engine.begin() as connection:
+            Base.metadata.create_all(connection)
+            connection.execute(insert(SchemaVersion).values(version_num=SCHEMA_VERSION))
+            connection.execute(insert(StateRow).values(id=1, encoder=identity.to_json()))
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        engine.dispose()
+        replace_file(aside, file)
+
+    @classmethod
+    def open(cls, file: Path) -> Catalog:
+        """Open the catalog at `file`, migrated first where an older release wrote it.
+
+        Raises SchemaTooNew for a newer release's and CollectionError for a file that is no catalog.
+        """
+        engine = connect(file)
+        version = _schema_version(engine, file)
+        if version > SCHEMA_VERSION:
+            raise SchemaTooNew(f"{file} has schema {version}, this release knows {SCHEMA_VERSION}: upgrade the package")
+        if version < SCHEMA_VERSION:
+            from search.migrate import upgrade  # Alembic is slow to import and needed once a release
+
+            upgrade(engine)
+        return cls(engine)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    # What a build compares with
+
+    def known_files(self, folder: str) -> dict[str, KnownFile]:
+        """The files at or under `folder`, by path."""
+        columns = (ImageRow.path, ImageRow.id, ImageRow.size_bytes, ImageRow.mtime_ns, ImageRow.captions_stamp)
+        rows = self._rows(select(*columns).where(_at_or_under(ImageRow.path, folder)))
+        return {path: KnownFile(*known) for path, *known in rows}
+
+    def known_failures(self, folder: str) -> dict[str, KnownFailure]:
+        columns = (FailureRow.path, FailureRow.size_bytes, FailureRow.mtime_ns, FailureRow.max_pixels)
+        rows = self._rows(select(*columns).where(_at_or_under(FailureRow.path, folder)))
+        return {path: KnownFailure(*known) for path, *known in rows}
+
+    def known_digests(self) -> set[bytes]:
+        return {digest for (digest,) in self._rows(select(ImageRow.digest))}
+
+    def originals(self, digests: Sequence[bytes]) -> dict[bytes, list[Original]]:
+        """The rows that have one of these contents, oldest first."""
+        columns = select(ImageRow.digest, ImageRow.id, ImageRow.path, ImageRow.vector, *_FACTS).order_by(ImageRow.id)
+        found: dict[bytes, list[Original]] = {}
+        for digest, row_id, path, vector, *facts in self._rows(columns.where(ImageRow.digest.in_(digests))):
+            found.setdefault(digest, []).append(Original(row_id, path, Facts(*facts), _vector(vector)))
+        return found
+
+    def captions(self, image_ids: Sequence[int]) -> dict[int, list[str]]:
+        """The captions of each of these images that has any, in their order."""
+        columns = select(TextRow.image_id, TextRow.text).order_by(TextRow.id)
+        found: dict[int, list[str]] = {}
+        for image_id, text in self._rows(columns.where(TextRow.image_id.in_(image_ids))):
+            found.setdefault(image_id, []).append(text)
+        return found
+
+    def text_vectors(self, texts: Sequence[str]) -> dict[str, StoredVector]:
+        """The vectors of those texts that some image already carries."""
+        columns = select(TextRow.text, TextRow.vector)
+        found: dict[str, StoredVector] = {}
+        for start in range(0, len(texts), _SQL_VARIABLES):
+            rows = self._rows(columns.where(TextRow.text.in_(texts[start : start + _SQL_VARIABLES])))
+            found.update({text: _vector(vector) for text, vector in rows})
+        return found
+
+    # What a search needs
+
+    def identity(self) -> EncoderIdentity:
+        return EncoderIdentity.from_json(self._scalar(select(StateRow.encoder)))
+
+    def state(self) -> State:
+        ((changes, generation, published),) = self._rows(
+            select(StateRow.changes, StateRow.generation, StateRow.published_changes)
+        )
+        return State(changes, generation, published)
+
+    def images(self, ids: Sequence[int]) -> dict[int, ImageRecord]:
+        """The rows of those ids that exist."""
+        rows = self._rows(select(ImageRow.id, ImageRow.path, *_FACTS).where(ImageRow.id.in_(ids)))
+        return {row_id: ImageRecord(path, Facts(*facts)) for row_id, path, *facts in rows}
+
+    def texts(self, ids: Sequence[int]) -> dict[int, TextRecord]:
+        rows = self._rows(select(TextRow.id, TextRow.text, TextRow.image_id).where(TextRow.id.in_(ids)))
+        return {row_id: TextRecord(text, image_id) for row_id, text, image_id in rows}
+
+    def vector(self, target: Target, row_id: int) -> NDArray[np.float32] | None:
+        """The stored vector of one row, (dim,), or None without such a row."""
+        table = _ROWS[target]
+        stored = self._rows(select(table.vector).where(table.id == row_id))
+        return _vector(stored[0].vector).astype(np.float32) if stored else None
+
+    def vectors(self, target: Target) -> Iterator[tuple[NDArray[np.int64], list[bytes]]]:
+        """All ids with their stored vectors, in the order of ids, some thousands at a time."""
+        table = _ROWS[target]
+        columns = select(table.id, table.vector).order_by(table.id)
+        last = 0
+        while rows := self._rows(columns.where(table.id > last).limit(_VECTOR_ROWS)):
+            ids, vectors = zip(*rows, strict=True)
+            yield np.array(ids, np.int64), list(vectors)
+            last = ids[-1]
+
+    # What status and verify ask
+
+    def counts(self) -> dict[str, int]:
+        tables = {"images": ImageRow, "texts": TextRow, "failures": FailureRow}
+        return {name: self._scalar(select(func.count()).select_from(table)) for name, table in tables.items()}
+
+    def roots(self) -> list[Root]:
+        """The followed folders, by path."""
+        rows = self._rows(select(RootRow.path, RootRow.exclude, RootRow.include_hidden))
+        return [Root(path, tuple(exclude), hidden) for path, exclude, hidden in sorted(rows)]
+
+    def failures(self) -> list[tuple[str, str, datetime]]:
+        """Path, reason and when, by path."""
+        columns = (FailureRow.path, FailureRow.reason, FailureRow.failed_at)
+        return [(path, reason, when) for path, reason, when in self._rows(select(*columns).order_by(FailureRow.path))]
+
+    def last_runs(self, count: int) -> list[tuple[datetime, dict[str, Any]]]:
+        """When it started and what it reported, the last run first."""
+        columns = select(RunRow.started_at, RunRow.report).order_by(RunRow.id.desc()).limit(count)
+        return [(started_at, report) for started_at, report in self._rows(columns)]
+
+    def paths(self) -> list[str]:
+        """The path of every image, sorted."""
+        return [path for (path,) in self._rows(select(ImageRow.path).order_by(ImageRow.path))]
+
+    def damage(self) -> list[str]:
+        """What SQLite itself finds wrong with the file."""
+        with self._engine.connect() as connection:
+            report = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check")]
+            orphans = [f"orphan row: {tuple(row)}" for row in connection.exec_driver_sql("PRAGMA foreign_key_check")]
+        return [line for line in report if line != "ok"] + orphans
+
+    # What a build writes
+
+    def apply(self, changes: Changes) -> None:
+        """Do all of `changes` or nothing."""
+        with self._engine.begin() as connection:
+            apply(connection, changes)
+
+    def publish(self, generation: int, covers: int) -> None:
+        """Name `generation` as live; its indexes hold the vectors as they were after `covers` changes."""
+        with self._engine.begin() as connection:
+            connection.execute(update(StateRow).values(generation=generation, published_changes=covers))
+
+    def follow(self, roots: Sequence[Root]) -> None:
+        """Make `roots` the folders that this collection follows."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(RootRow))
+            insert_all(connection, RootRow, [asdict(root) for root in roots])
+
+    def record_run(self, started_at: datetime, report: dict[str, Any]) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(insert(RunRow).values(started_at=started_at, report=report))
+
+    def _rows(self, query: Executable) -> Sequence[Any]:
+        with self._engine.connect() as connection:
+            return connection.execute(query).all()
+
+    def _scalar(self, query: Executable) -> Any:
+        with self._engine.connect() as connection:
+            return connection.execute(query).scalar_one()
+
+
+def _schema_version(engine: Engine, file: Path) -> str:
+    """The schema of a catalog, "" before the first; CollectionError where there is none."""
+    try:
+        with engine.connect() as connection:
+            return connection.execute(select(SchemaVersion.version_num)).scalar() or ""
+    except DatabaseError as error:
+        raise CollectionError(f"{file} is not a catalog ({error.orig}); name another --collection") from error
+
+
+def _at_or_under(column: InstrumentedAttribute[str], folder: str) -> ColumnElement[bool]:
+    """Paths that are `folder` or lie in it: a range of the index, because "0" is the character after "/"."""
+    prefix = folder.rstrip("/")
+    return or_(column == folder, and_(column > f"{prefix}/", column < f"{prefix}0"))
+
+
+def _vector(stored: bytes) -> StoredVector:
+    return np.frombuffer(stored, "<f2")

@@ -1,0 +1,48 @@
+"""What the catalog answers with."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from search.changes import StoredVector
+from search.types import Facts
+
+
+class KnownFile(NamedTuple):
+    id: int
+    size_bytes: int
+    mtime_ns: int
+    captions_stamp: int
+
+
+class KnownFailure(NamedTuple):
+    size_bytes: int
+    mtime_ns: int
+    max_pixels: int
+
+
+class State(NamedTuple):
+    """How often vectors changed, the live generation of the indexes, and the changes that it covers."""
+
+    changes: int
+    generation: int
+    published_changes: int
+
+
+class ImageRecord(NamedTuple):
+    path: str
+    facts: Facts
+
+
+class TextRecord(NamedTuple):
+    text: str
+    image_id: int
+
+
+class Original(NamedTuple):
+    """A row whose content is known: where it is, what it says of itself, its vector."""
+
+    id: int
+    path: str
+    facts: Facts
+    vector: StoredVector

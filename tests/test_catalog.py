@@ -1,0 +1,161 @@
+"""Rows, transactions, paths of any bytes, schema versions."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import exc
+
+from search.catalog import Catalog
+from search.changes import Caption, Changes, Failure, FileStamp, NewImage
+from search.errors import CollectionError, SchemaTooNew
+from search.migrate import MIGRATIONS, upgrade
+from search.schema import SCHEMA_VERSION, Base, connect
+from search.types import EncoderIdentity, Facts, Root
+
+IDENTITY = EncoderIdentity("colors", "mean color", "0" * 64, 4, "8x8")
+VECTOR = np.array([1, 0, 0, 0], np.float16)
+FACTS = Facts(40, 30, "JPEG", datetime(2024, 6, 1, 12), "Canon EOS R5", "RF 50mm", 48.2, 16.4, "a red car")
+
+
+def image(path: str, digest: bytes = b"d" * 32, captions: tuple[str, ...] = ()) -> NewImage:
+    return NewImage(FileStamp(path, 10, 20, 30), digest, FACTS, VECTOR, [Caption(text, VECTOR) for text in captions])
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Catalog:
+    Catalog.create(tmp_path / "catalog.sqlite", IDENTITY)
+    return Catalog.open(tmp_path / "catalog.sqlite")
+
+
+def test_a_row_comes_back_with_all_its_facts(catalog: Catalog) -> None:
+    catalog.apply(Changes(added=[image("/a.jpg", captions=("red", "car"))]))
+    ((path, known),) = catalog.known_files("/").items()
+    assert (path, known[1:]) == ("/a.jpg", (10, 20, 30))
+    assert catalog.images([known.id])[known.id].facts == FACTS
+    assert catalog.vector("images", known.id) == pytest.approx([1, 0, 0, 0])
+    assert catalog.captions([known.id]) == {known.id: ["red", "car"]}
+    assert catalog.identity() == IDENTITY
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", b"\xff\x80", b"sub\x1a41", "日本 🐶".encode(), b"a%_b"])
+def test_a_path_of_any_bytes_comes_back_the_same(catalog: Catalog, name: bytes) -> None:
+    path = os.fsdecode(b"/photos/" + name)
+    catalog.apply(Changes(added=[image(path)]))
+    assert catalog.paths() == [path]
+    assert list(catalog.known_files("/photos")) == [path]
+
+
+def test_a_folder_holds_what_is_at_or_below_it_and_no_more(catalog: Catalog) -> None:
+    inside = ["/a/b/1.png", "/a/b/c/2.png", os.fsdecode(b"/a/b/\xff.png")]
+    outside = ["/a/b.png", "/a/b-2/3.png", "/a/b0/4.png", "/a/4.png", os.fsdecode(b"/a/b\xff/5.png")]
+    catalog.apply(Changes(added=[image(path) for path in inside + outside]))
+    assert sorted(catalog.known_files("/a/b")) == sorted(inside)
+    assert list(catalog.known_files("/a/b.png")) == ["/a/b.png"]
+    assert len(catalog.known_files("/")) == len(inside + outside)
+
+
+def test_a_transaction_is_all_or_nothing(catalog: Catalog) -> None:
+    catalog.apply(Changes(added=[image("/a.png")]))
+    before = catalog.state()
+    with pytest.raises(exc.IntegrityError):
+        catalog.apply(Changes(added=[image("/b.png"), image("/a.png")]))
+    assert catalog.paths() == ["/a.png"]
+    assert catalog.state() == before
+
+
+def test_an_id_is_never_given_twice(catalog: Catalog) -> None:
+    catalog.apply(Changes(added=[image("/a.png")]))
+    (first,) = catalog.known_files("/").values()
+    catalog.apply(Changes(removed=[first.id]))
+    catalog.apply(Changes(added=[image("/a.png")]))
+    (second,) = catalog.known_files("/").values()
+    assert second.id > first.id
+
+
+def test_captions_go_with_their_image(catalog: Catalog) -> None:
+    catalog.apply(Changes(added=[image("/a.png", captions=("red",))]))
+    (row,) = catalog.known_files("/").values()
+    catalog.apply(Changes(removed=[row.id]))
+    assert catalog.counts() == {"images": 0, "texts": 0, "failures": 0}
+
+
+def test_a_moved_row_takes_the_path_of_one_that_goes(catalog: Catalog) -> None:
+    catalog.apply(Changes(added=[image("/a.png", b"a" * 32), image("/b.png", b"b" * 32)]))
+    a, b = (catalog.known_files("/")[path].id for path in ("/a.png", "/b.png"))
+    catalog.apply(Changes(removed=[b], restamped={a: FileStamp("/b.png", 1, 2, 3)}))
+    assert catalog.known_files("/") == {"/b.png": (a, 1, 2, 3)}
+
+
+def test_only_changes_of_vectors_ask_for_a_publication(catalog: Catalog) -> None:
+    catalog.apply(Changes(added=[image("/a.png")]))
+    (row,) = catalog.known_files("/").values()
+    failure = Failure(FileStamp("/x", 1, 1), "bad", 1, datetime(2026, 1, 1))
+    catalog.apply(Changes(restamped={row.id: FileStamp("/b.png", 1, 2, 3)}, failed=[failure]))
+    assert catalog.state().changes == 1
+
+
+def test_a_failure_is_kept_until_its_file_is_added_or_forgotten(catalog: Catalog) -> None:
+    failures = [Failure(FileStamp(path, 1, 1), "bad", 1, datetime(2026, 1, 1)) for path in ("/a", "/b", "/c")]
+    catalog.apply(Changes(failed=failures))
+    catalog.apply(Changes(failed=failures[:1], added=[image("/b")], forgotten_failures=["/c"]))
+    assert [path for path, _, _ in catalog.failures()] == ["/a"]
+
+
+def test_vectors_come_in_the_order_of_ids_across_batches(catalog: Catalog) -> None:
+    count = 20_001
+    catalog.apply(Changes(added=[image(f"/{number}.png") for number in range(count)]))
+    batches = list(catalog.vectors("images"))
+    assert np.concatenate([ids for ids, _ in batches]).tolist() == list(range(1, count + 1))
+    assert len(batches) == 2
+
+
+def test_followed_roots_come_back_with_their_rules(catalog: Catalog) -> None:
+    roots = [Root("/a", ("x", "*.tmp"), include_hidden=True), Root(os.fsdecode(b"/\xff"))]
+    catalog.follow(roots)
+    assert catalog.roots() == sorted(roots, key=lambda root: root.path)
+
+
+def test_a_newer_schema_is_refused_by_name(tmp_path: Path, catalog: Catalog) -> None:
+    catalog.close()
+    with sqlite3.connect(tmp_path / "catalog.sqlite") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    with pytest.raises(SchemaTooNew, match=r"9999.*upgrade"):
+        Catalog.open(tmp_path / "catalog.sqlite")
+
+
+def test_a_file_that_is_no_catalog_is_refused(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "other.sqlite") as connection:
+        connection.execute("CREATE TABLE things (id INTEGER)")
+    connection.close()
+    (tmp_path / "noise.sqlite").write_bytes(b"noise" * 1000)
+    for name in ("other.sqlite", "noise.sqlite"):
+        with pytest.raises(CollectionError, match=f"{name} is not a catalog"):
+            Catalog.open(tmp_path / name)
+
+
+def test_migrations_lead_to_the_tables_of_this_release(tmp_path: Path) -> None:
+    assert ScriptDirectory(str(MIGRATIONS)).get_current_head() == SCHEMA_VERSION
+    engine = connect(tmp_path / "migrated.sqlite")
+    upgrade(engine)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+    engine.dispose()
+
+
+def test_an_older_catalog_is_migrated_when_it_is_opened(tmp_path: Path) -> None:
+    file = tmp_path / "old.sqlite"
+    with sqlite3.connect(file) as connection:
+        connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+    connection.close()
+    assert Catalog.open(file).counts() == {"images": 0, "texts": 0, "failures": 0}
