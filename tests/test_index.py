@@ -1,0 +1,74 @@
+"""The index against NumPy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from search.errors import CollectionError
+from search.index import ExactIndex
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def rows() -> np.ndarray:
+    return unit(np.random.default_rng(1).normal(size=(500, 32)))
+
+
+@pytest.fixture
+def index(rows: np.ndarray) -> ExactIndex:
+    ids = np.arange(500) * 3 + 7
+    return ExactIndex.build(32, [(ids[:200], rows[:200]), (ids[200:], rows[200:])])
+
+
+def test_neighbours_are_those_of_brute_force(index: ExactIndex, rows: np.ndarray) -> None:
+    queries = unit(np.random.default_rng(2).normal(size=(20, 32)))
+    found = index.search(queries, 10)
+    scores = queries @ rows.T
+    expected = np.argsort(-scores, axis=1)[:, :10]
+    assert np.array_equal(found.ids, expected * 3 + 7)
+    assert found.scores == pytest.approx(np.take_along_axis(scores, expected, 1), abs=1e-5)
+
+
+def test_a_saved_index_is_mapped_and_answers_the_same(index: ExactIndex, rows: np.ndarray, tmp_path: Path) -> None:
+    index.save(tmp_path / "images.faiss")
+    mapped = ExactIndex.open(tmp_path / "images.faiss")
+    assert len(mapped) == 500
+    assert np.array_equal(mapped.search(rows[:5], 3).ids, index.search(rows[:5], 3).ids)
+    assert [file.name for file in tmp_path.iterdir()] == ["images.faiss"]
+
+
+def test_contents_are_what_was_put_in(index: ExactIndex, rows: np.ndarray) -> None:
+    ids, vectors = index.contents(195, 10)
+    assert ids.tolist() == [number * 3 + 7 for number in range(195, 205)]
+    assert np.array_equal(vectors, rows[195:205])
+    assert len(index.contents(495, 100)[0]) == 5
+    assert len(index.contents(600, 10)[0]) == 0
+
+
+def test_an_empty_index_has_no_neighbours(rows: np.ndarray) -> None:
+    assert (ExactIndex.build(32, ()).search(rows[:1], 5).ids == -1).all()
+
+
+def test_rows_of_another_length_or_shape_are_refused(index: ExactIndex, rows: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="1 of 2 vectors are not of unit length"):
+        ExactIndex.build(32, [(np.arange(2), np.stack([rows[0], 2 * rows[1]]))])
+    with pytest.raises(ValueError, match="1 of 1"):
+        index.search(np.full((1, 32), np.nan, np.float32), 1)
+    with pytest.raises(ValueError, match=r"\(1, 16\).*\(n, 32\)"):
+        index.search(rows[:1, :16], 1)
+
+
+def test_a_damaged_file_is_refused_with_the_way_to_repair_it(index: ExactIndex, tmp_path: Path) -> None:
+    file = tmp_path / "images.faiss"
+    index.save(file)
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(CollectionError, match="verify --repair"):
+        ExactIndex.open(file)
+    with pytest.raises(FileNotFoundError):
+        ExactIndex.open(tmp_path / "nowhere.faiss")
