@@ -1,0 +1,1 @@
+"""The indexer: folders of pictures -> a collection that can be searched."""

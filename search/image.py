@@ -1,0 +1,230 @@
+"""A file or its bytes -> upright RGB pixels and facts; whatever cannot be decoded is a BadPicture with its reason."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import os
+import re
+import stat
+import struct
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageFile
+
+from search.errors import BadPicture
+from search.exif import PILLOW_ERRORS, orientation_of, read_exif
+from search.facts import facts_of
+from search.raw import RAW_SUFFIXES, is_raw, read_raw
+from search.rgb import rgb_of, turned
+from search.types import Picture
+
+MAX_FILE_BYTES = 512_000_000
+MAX_REASON_LENGTH = 160
+
+ALONE_PIXELS = 24_000_000
+"""Larger pictures are decoded one at a time, so that threads together hold a bounded amount of memory."""
+
+FORMATS = (
+    *("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "DIB", "GIF", "JPEG2000", "ICO", "PPM", "PSD", "QOI", "DDS"),
+    *("SGI", "PCX", "SUN", "TGA"),
+)
+"""Pillow's formats that are pixels and nothing else: no vector formats, no external programs. Asked in this order;
+TGA is last because it has no signature."""
+
+_SUFFIXES = """
+jpg jpeg jpe jfif mpo png apng webp avif avifs tif tiff bmp dib gif jp2 j2k jpf jpx j2c jpc ico ppm pgm pbm pnm psd qoi
+dds sgi pcx ras tga heic heif hif jxl
+"""
+SUFFIXES = RAW_SUFFIXES | {f".{name}" for name in _SUFFIXES.split()}
+"""Lower-case suffixes of pictures. JPEG XL is not decoded: it is listed so that it is recorded with a reason."""
+
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"mif2", b"msf1"}
+_PILLOW_FILTER: tuple[Any, ...] = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+_PLAIN_WORDS = {
+    "not identified by this driver": "its header cannot be read",
+    "cannot load this image": "it holds no pixels",
+    "decoder error -2": "its data cannot be decoded",
+    "Truncated File Read": "the file is truncated",
+}
+_alone = threading.Lock()
+
+
+def read_file(path: Path, *, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+    """All bytes of a regular file. Never waits: a FIFO or a device raises BadPicture like an unreadable file."""
+    try:
+        with io.FileIO(path, opener=_open_without_waiting) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise BadPicture("not a regular file")
+            if status.st_size > max_bytes:
+                raise BadPicture(f"{_mega(status.st_size)} MB, over the limit of {_mega(max_bytes)} MB for one file")
+            data = file.readall()
+    except OSError as error:
+        raise BadPicture(f"cannot be read: {error.strerror or error}") from error
+    if not data:
+        raise BadPicture("empty file")
+    return data
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def digest_of(data: bytes) -> bytes:
+    """sha256, 32 bytes."""
+    return hashlib.sha256(data).digest()
+
+
+def decode_picture(data: bytes, *, max_pixels: int) -> Picture:
+    """Decode a picture, told by its content; the first frame where there are several.
+
+    Colour profiles are left aside as the reference CLIP pipeline does, except for CMYK; transparency becomes white.
+    A camera's RAW file gives its embedded preview where that is large enough, with the size of the photograph in the
+    facts. Safe on several threads: a picture of more than ALONE_PIXELS waits for the other large ones, so that memory
+    stays bounded.
+
+    Raises BadPicture: not a picture, broken or truncated, or over `max_pixels`, which is checked before any pixel is
+    decoded.
+    """
+    _prepare_pillow(max_pixels)
+    return _decode_raw(data, max_pixels) if is_raw(data) else _decode(data, max_pixels)
+
+
+def _prepare_pillow(max_pixels: int) -> None:
+    """Hold Pillow's process-wide switches where threads with any limit may share them.
+
+    Warnings filters cannot be scoped to a thread, so one for Pillow's own warnings stays in front. Pillow's pixel limit
+    (twice MAX_IMAGE_PIXELS) still guards the frames inside a file; it is only ever raised, and ours is the smaller.
+    """
+    if list(warnings.filters[:1]) != [_PILLOW_FILTER]:
+        warnings.filterwarnings("ignore", module=_PILLOW_FILTER[3].pattern)
+    if Image.MAX_IMAGE_PIXELS is not None and max_pixels > 2 * Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = (max_pixels + 1) // 2
+
+
+def _decode(data: bytes, max_pixels: int) -> Picture:
+    image = _opened(data, max_pixels)
+    with _turn_of(*image.size), _refusing(image.format or "", max_pixels):
+        image.load()
+        _check_pixels(*image.size, max_pixels)  # again: HEIF may hold more than its header says
+        exif = read_exif(image)  # not before: PNG may have it behind the pixels, and load() turns a TIFF itself
+        upright = turned(rgb_of(image), orientation_of(exif))
+    facts = facts_of(image, exif, width=upright.width, height=upright.height, format=image.format or "")
+    return Picture(upright, facts)
+
+
+@contextmanager
+def _refusing(name: str, max_pixels: int) -> Iterator[None]:
+    """Turn what a decoder raises into BadPicture."""
+    try:
+        yield
+    except Image.DecompressionBombError as error:  # a frame inside the file, larger than its header says
+        limit = _mega(max_pixels)
+        raise BadPicture(f"a frame over the limit of {limit} megapixels; raise it with --max-megapixels") from error
+    except PILLOW_ERRORS as error:
+        raise BadPicture(f"broken {name}: {_reason(error)}") from error
+
+
+def _decode_raw(data: bytes, max_pixels: int) -> Picture:
+    def decode(preview: bytes) -> Picture:
+        return _decode(preview, max_pixels)
+
+    def room(width: int, height: int) -> AbstractContextManager[object]:
+        _check_pixels(width, height, max_pixels)
+        return _turn_of(width, height)
+
+    return read_raw(data, decode=decode, room=room)
+
+
+def _opened(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
+    """The header read by the first plugin that understands it, within the limit.
+
+    This is Image.open without its own pixel limit, which is one number for the whole process.
+    """
+    failures = []
+    for name in _formats(data):
+        factory, accepts = Image.OPEN[name]
+        if accepts and not _has_signature(data, accepts):
+            continue
+        try:
+            with _refusing(name, max_pixels):
+                if name == "ICO":
+                    _check_icon(data, max_pixels)
+                image = factory(io.BytesIO(data), "")
+        except BadPicture as error:  # another format may have the same signature
+            failures += [error] if accepts else []
+        else:
+            _check_pixels(*image.size, max_pixels)
+            return image
+    raise failures[0] if failures else BadPicture("not a picture of a known format")
+
+
+def _has_signature(data: bytes, accepts: Callable[[bytes], bool | str]) -> bool:
+    try:
+        return accepts(data[:16]) is True
+    except (IndexError, struct.error):  # too short to have one
+        return False
+
+
+def _formats(data: bytes) -> tuple[str, ...]:
+    if data[4:8] != b"ftyp":
+        Image.init()
+        return FORMATS
+    end = min(int.from_bytes(data[:4]), 256)
+    brands = {data[start : start + 4] for start in range(8, end, 4)}
+    if brands & {b"avif", b"avis"}:
+        Image.init()
+        return ("AVIF",)
+    return _heif_formats() if brands & _HEIF_BRANDS else ()
+
+
+@functools.cache
+def _heif_formats() -> tuple[str, ...]:
+    import pillow_heif  # when the first such file comes: its libraries take a while to load
+
+    pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
+    return ("HEIF",)
+
+
+def _check_pixels(width: int, height: int, max_pixels: int) -> None:
+    if width < 1 or height < 1:
+        raise BadPicture(f"{width} x {height} has no pixels")
+    if width * height > max_pixels:
+        size = f"{width} x {height} = {_mega(width * height)} megapixels"
+        raise BadPicture(f"{size}, over the limit of {_mega(max_pixels)}; raise it with --max-megapixels")
+
+
+def _check_icon(data: bytes, max_pixels: int) -> None:
+    """Pillow decodes an icon while opening it, and what lies inside may be larger than the icon says."""
+    for entry in range(int.from_bytes(data[4:6], "little")):
+        (start,) = struct.unpack_from("<I", data, 18 + 16 * entry)
+        if data[start : start + 8] == b"\x89PNG\r\n\x1a\n":
+            width, height = struct.unpack_from(">II", data, start + 16)
+        else:
+            width, height = struct.unpack_from("<ii", data, start + 4)
+        _check_pixels(abs(width), abs(height), max_pixels)
+
+
+def _mega(count: int) -> str:
+    return f"{round(count / 1_000_000, 1 if count >= 1_000_000 else 6):g}"
+
+
+def _turn_of(width: int, height: int) -> AbstractContextManager[object]:
+    return _alone if width * height > ALONE_PIXELS else nullcontext()
+
+
+def _reason(error: BaseException) -> str:
+    """The message of a decoder on one line, without addresses of objects."""
+    if isinstance(error, MemoryError):
+        return "needs more memory than there is"
+    if isinstance(error.__cause__ or error, (struct.error, LookupError, TypeError, EOFError)):
+        return "its header cannot be read"
+    text = " ".join(re.sub(r"<[^<>]* at 0x[0-9a-fA-F]+>", "", str(error)).split())
+    return _PLAIN_WORDS.get(text, text)[:MAX_REASON_LENGTH] or type(error).__name__
