@@ -1,0 +1,98 @@
+"""`python -m search QUERY...`: hits on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from search.errors import SearchError
+from search.exit_codes import ERROR, INTERRUPTED, NO, OK
+from search.settings import MAX_K, Settings
+from search.types import TARGETS
+
+if TYPE_CHECKING:
+    from search.encoder import Encoder
+    from search.types import Hit
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Search once and return the exit code."""
+    arguments = parser().parse_args(argv)
+    try:
+        hits = _search(arguments)
+    except SearchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return ERROR
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    _print(hits, arguments)
+    return OK if hits else NO
+
+
+def parser() -> argparse.ArgumentParser:
+    settings = Settings.from_environment()
+    parser = argparse.ArgumentParser(
+        prog="python -m search",
+        description="Finds images, or texts about them, nearest to a query.",
+        epilog=f"Exit codes: {OK} something was found, {NO} nothing, {ERROR} not possible, {INTERRUPTED} interrupted.",
+    )
+    parser.add_argument(
+        "query",
+        nargs="+",
+        metavar="QUERY",
+        help="words, ./picture.jpg (a path begins with ./, / or ~/) or id:123; several are added up",
+    )
+    parser.add_argument(
+        "--collection", type=Path, default=settings.collection, metavar="DIR", help="where (default: %(default)s)"
+    )
+    parser.add_argument("--target", choices=TARGETS, default="images", help="what to find (default: %(default)s)")
+    parser.add_argument("-k", type=int, default=10, metavar="N", help=f"how many, 1 to {MAX_K} (default: %(default)s)")
+    parser.add_argument("--device", default=settings.device, metavar="D", help="auto, cpu, cuda or cuda:N")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON object with all that is known of each hit")
+    form.add_argument("--paths", action="store_true", help="just the paths, a line each")
+    return parser
+
+
+def _search(arguments: argparse.Namespace) -> list[Hit]:
+    from search.collection import Collection  # from here on it takes time: FAISS, and torch when words are asked
+    from search.query import parse
+    from search.searcher import Searcher
+
+    settings = Settings.from_environment()
+    with closing(Collection.open(arguments.collection)) as collection:
+
+        def load() -> Encoder:
+            from search.encoder import load_encoder
+
+            return load_encoder(collection.identity.model, device=arguments.device, models=settings.models)
+
+        searcher = Searcher(collection, load)
+        hits = searcher.search(parse(arguments.query), k=arguments.k, target=arguments.target)
+        if not hits and not len(collection.index(arguments.target)):
+            print(f"{arguments.collection} holds no {arguments.target} yet", file=sys.stderr)
+        return hits
+
+
+def _print(hits: Sequence[Hit], arguments: argparse.Namespace) -> None:
+    """Paths go out byte by byte as they are on the disk, whatever their encoding."""
+    if arguments.json:
+        lines = [json.dumps({"hits": [hit.to_dict() for hit in hits]}, indent=2)]
+    elif arguments.paths:
+        lines = [str(hit.path) for hit in hits]
+    else:
+        lines = [
+            f"{hit.score:.4f}  id:{hit.image_id:<7} {hit.path}" + (f"  {hit.text}" if hit.text else "") for hit in hits
+        ]
+    sys.stdout.buffer.write(b"".join(os.fsencode(line) + b"\n" for line in lines))
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

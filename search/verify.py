@@ -1,0 +1,89 @@
+"""A collection -> what is wrong with it: rows, vectors, indexes, files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from search.changes import Changes
+from search.collection import Collection
+from search.errors import CollectionError
+from search.index import unit_rows
+from search.types import TARGETS, Target
+
+
+@dataclass(slots=True)
+class Findings:
+    """What `verify` found. All empty is clean.
+
+    `catalog` and `indexes` are sentences; `bad_vectors` are the ids of images that have, or whose captions have, a
+    vector that is no unit vector; `missing_files` are paths of rows.
+    """
+
+    catalog: list[str] = field(default_factory=list)
+    bad_vectors: list[int] = field(default_factory=list)
+    indexes: list[str] = field(default_factory=list)
+    missing_files: list[str] = field(default_factory=list)
+
+    @property
+    def clean(self) -> bool:
+        return not (self.catalog or self.bad_vectors or self.indexes or self.missing_files)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"clean": self.clean, **asdict(self)}
+
+
+def verify(collection: Collection) -> Findings:
+    """Read every row, vector and index of the collection, and ask for every file."""
+    findings = Findings(catalog=collection.catalog.damage())
+    findings.bad_vectors = sorted({image for target in TARGETS for image in _bad_vectors(collection, target)})
+    findings.indexes = [problem for target in TARGETS for problem in _index_problems(collection, target)]
+    findings.missing_files = [path for path in collection.catalog.paths() if not os.path.lexists(path)]
+    return findings
+
+
+def repair(collection: Collection, findings: Findings) -> None:
+    """Mend what can be made again: rows with a bad vector go, to be embedded by the next build; indexes are rebuilt.
+
+    The caller holds `collection.writing()`.
+    """
+    if findings.bad_vectors:
+        collection.catalog.apply(Changes(removed=findings.bad_vectors))
+    if findings.indexes or findings.bad_vectors:
+        collection.publish()
+
+
+def _bad_vectors(collection: Collection, target: Target) -> Iterator[int]:
+    """The images whose vectors, or whose captions' vectors, are not (dim,) unit rows."""
+    dim = collection.identity.dim
+    for ids, stored in collection.catalog.vectors(target):
+        whole = np.array([len(vector) == 2 * dim for vector in stored])
+        rows = np.frombuffer(b"".join(vector for vector in stored if len(vector) == 2 * dim), "<f2").reshape(-1, dim)
+        good = np.zeros(len(ids), bool)
+        good[whole] = unit_rows(rows.astype(np.float32))
+        bad = [int(row) for row in ids[~good]]
+        yield from bad if target == "images" else (text.image_id for text in collection.catalog.texts(bad).values())
+
+
+def _index_problems(collection: Collection, target: Target) -> Iterator[str]:
+    try:
+        index = collection.index(target)
+    except CollectionError as error:
+        yield str(error)
+        return
+    start = 0
+    for ids, stored in collection.catalog.vectors(target):
+        held_ids, held = index.contents(start, len(ids))
+        rows = np.frombuffer(b"".join(stored), "<f2")
+        if not np.array_equal(ids, held_ids):
+            yield f"the {target} index does not hold the ids of the catalog from row {start} on"
+            return
+        if rows.size == held.size and not np.array_equal(rows.reshape(held.shape), held):
+            yield f"the {target} index holds other vectors than the catalog between rows {start} and {start + len(ids)}"
+        start += len(ids)
+    if len(index) > start:
+        yield f"the {target} index holds {len(index) - start} vectors that the catalog does not"
