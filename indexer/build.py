@@ -1,0 +1,211 @@
+"""Folders -> a collection: scan, plan, load, encode, write, publish, report."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.load import Loaded, Reader, ahead
+from indexer.plan import Plan, Work, make_plan
+from indexer.report import Report
+from indexer.resolve import Resolver
+from indexer.scan import scan
+from search.changes import Changes, StoredVector
+from search.collection import Collection
+from search.settings import MAX_MEGAPIXELS
+from search.types import Root
+
+if TYPE_CHECKING:
+    from search.encoder import Encoder
+
+PUBLISH_SECONDS = 120
+"""How often a long build makes its images searchable, while that takes a tenth of its time at most."""
+
+FILES_A_TRANSACTION = 1024
+"""Most files in one transaction, where few of them need the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How much at once: images through the model, threads that decode; and the pixel limit."""
+
+    batch_size: int = 64
+    workers: int = max(2, os.cpu_count() or 1)
+    max_pixels: int = MAX_MEGAPIXELS * 1_000_000
+    publish_seconds: float = PUBLISH_SECONDS
+
+
+Progress = Callable[[Report, int], None]
+"""Called after every batch with the report so far and the number of files that need work."""
+
+
+def build(
+    collection: Collection,
+    roots: Sequence[Root],
+    load_encoder: Callable[[], Encoder],
+    *,
+    options: Options,
+    progress: Progress,
+    stop: threading.Event,
+) -> Report:
+    """Bring the collection up to date with `roots` and publish it; `load_encoder` is called if a file needs it.
+
+    The caller holds `collection.writing()`. When `stop` is set the batch in hand is finished and published. Running it
+    again, after any end, goes on from there; with nothing changed it writes nothing.
+    """
+    return _Build(collection, load_encoder, options, progress, stop).run(roots)
+
+
+class _Build:
+    def __init__(
+        self,
+        collection: Collection,
+        load_encoder: Callable[[], Encoder],
+        options: Options,
+        progress: Progress,
+        stop: threading.Event,
+    ) -> None:
+        self._collection = collection
+        self._load_encoder = load_encoder
+        self._options = options
+        self._progress = progress
+        self._stop = stop
+        self._report = Report()
+        self._resolver = Resolver(collection.catalog, self._encode_texts, self._report, options.max_pixels)
+        self._publish_at = time.monotonic() + options.publish_seconds
+
+    def run(self, roots: Sequence[Root]) -> Report:
+        started, started_at = time.perf_counter(), datetime.now(UTC).replace(tzinfo=None)
+        plans = [self._plan(root) for root in roots]
+        self._read([work for plan in plans for work in plan.to_read])
+        self._recaption([work for plan in plans for work in plan.to_recaption])
+        self._sweep(plans)
+        self._collection.publish_if_changed()
+        report = self._report
+        report.interrupted = self._stop.is_set()
+        report.seconds = time.perf_counter() - started
+        if report.wrote:
+            self._collection.catalog.record_run(started_at, report.to_dict())
+        return report
+
+    def _plan(self, root: Root) -> Plan:
+        """Walk one root. One that shows no picture where there were some may be a disk that is not there."""
+        found = scan(root)
+        catalog = self._collection.catalog
+        known = catalog.known_files(root.path)
+        if known and not found.files and not found.unreadable:
+            found.unreadable[root.path] = (
+                f"no picture is left; its {len(known)} images are kept in case the disk is missing. "
+                f"To drop them: python -m indexer remove {root.path}"
+            )
+        plan = make_plan(found, known, catalog.known_failures(root.path), max_pixels=self._options.max_pixels)
+        self._report.unreadable.update(found.unreadable)
+        self._report.unchanged += plan.unchanged
+        return plan
+
+    def _read(self, works: Sequence[Work]) -> None:
+        """Read, encode and write; then once more those whose known content went in the meantime."""
+        total = len(works)
+        known = self._collection.catalog.known_digests() if works else set()
+        while works and not self._stop.is_set():
+            for items, vectors in self._encoded(works, known):
+                self._write(self._resolver.changes(items, vectors))
+                known.update(vectors)
+                self._progress(self._report, total)
+                self._publish_now_and_then()
+            works, known = self._resolver.again, set()
+            self._resolver.again = []
+
+    def _encoded(
+        self, works: Sequence[Work], known: set[bytes]
+    ) -> Iterator[tuple[list[Loaded], dict[bytes, StoredVector]]]:
+        """Batches of read files with the vectors of their new contents, by digest."""
+        encoder = self._load_encoder()
+        sent: deque[tuple[list[Loaded], list[bytes]]] = deque()
+
+        def pixels() -> Iterator[NDArray[np.uint8]]:
+            for items in self._batches(works, Reader(encoder.preprocess, self._options.max_pixels, known)):
+                new = {item.digest: item.pixels for item in items if item.pixels is not None}
+                sent.append((items, list(new)))
+                yield np.stack(list(new.values())) if new else np.empty((0, 1, 1, 3), np.uint8)
+
+        for rows in self._timed(encoder.encode_batches(pixels())):
+            items, digests = sent.popleft()
+            self._report.encoded += len(digests)
+            yield items, dict(zip(digests, rows.astype(np.float16), strict=True))
+
+    def _batches(self, works: Sequence[Work], reader: Reader) -> Iterator[list[Loaded]]:
+        """Read files, in batches of so many that need the model. A stop ends with what is in hand."""
+        options = self._options
+        loaded = ahead(reader.read, works, workers=options.workers, look_ahead=options.batch_size + 2 * options.workers)
+        items: list[Loaded] = []
+        new = 0
+        started = time.perf_counter()
+        for item in loaded:
+            self._report.decode_seconds += item.seconds
+            items.append(item)
+            new += item.pixels is not None
+            if new == options.batch_size or len(items) == FILES_A_TRANSACTION or self._stop.is_set():
+                self._report.wait_seconds += time.perf_counter() - started
+                yield items
+                items, new, started = [], 0, time.perf_counter()
+            if self._stop.is_set():
+                return
+        if items:
+            yield items
+
+    def _timed(self, batches: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+        """The same batches; what it took to make them, less the waiting for files, is encoding."""
+        while True:
+            started, waited = time.perf_counter(), self._report.wait_seconds
+            rows = next(batches, None)
+            waited = self._report.wait_seconds - waited
+            self._report.encode_seconds += time.perf_counter() - started - waited
+            if rows is None:
+                return
+            yield rows
+
+    def _encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        started = time.perf_counter()
+        vectors = self._load_encoder().encode_texts(texts)
+        self._report.encode_seconds += time.perf_counter() - started
+        return vectors
+
+    def _recaption(self, works: Sequence[Work]) -> None:
+        size = self._options.batch_size
+        for start in range(0, len(works), size):
+            if self._stop.is_set():
+                return
+            self._write(self._resolver.recaptioned(works[start : start + size]))
+
+    def _sweep(self, plans: Sequence[Plan]) -> None:
+        """Remove the rows whose files are gone, once the moved ones among them are known."""
+        if self._stop.is_set():
+            return
+        gone = {row for plan in plans for row in plan.gone} - self._resolver.taken
+        self._report.removed += len(gone)
+        failures = [path for plan in plans for path in plan.gone_failures]
+        self._write(Changes(removed=sorted(gone), forgotten_failures=failures))
+
+    def _write(self, changes: Changes) -> None:
+        if changes:
+            started = time.perf_counter()
+            self._collection.catalog.apply(changes)
+            self._report.write_seconds += time.perf_counter() - started
+
+    def _publish_now_and_then(self) -> None:
+        if time.monotonic() < self._publish_at:
+            return
+        started = time.monotonic()
+        self._collection.publish_if_changed()
+        cost = time.monotonic() - started
+        self._publish_at = time.monotonic() + max(self._options.publish_seconds, 10 * cost)

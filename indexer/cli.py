@@ -1,0 +1,111 @@
+"""The command line of the indexer: arguments -> one verb -> results on stdout, all else on stderr, an exit code.
+
+Nothing heavy is imported before a verb runs, so that --help answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from search.errors import SearchError
+from search.exit_codes import ERROR, INTERRUPTED, NO, OK
+from search.settings import MAX_MEGAPIXELS, Settings
+
+VERBS = {
+    "build": "make pictures searchable, or bring a collection up to date with folders",
+    "update": "build again the folders that the collection remembers",
+    "watch": "keep the collection up to date as its folders change",
+    "status": "counts, model, index, sizes, last runs and failures",
+    "verify": "check every row, vector, index and file",
+    "remove": "take files or folders out of the collection; the files stay where they are",
+    "models": "the models, their licence and quality, and which are on this machine",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code."""
+    arguments = parser().parse_args(argv)
+    commands = importlib.import_module("indexer.commands")
+    try:
+        code: int = getattr(commands, arguments.verb)(arguments)
+    except SearchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return ERROR
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return code
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every verb with its options."""
+    settings = Settings.from_environment()
+    root = argparse.ArgumentParser(
+        prog="python -m indexer",
+        description="Makes and keeps collections: pictures that can be searched by text and by picture.",
+        epilog=f"Exit codes: {OK} done, {NO} the answer is no, {ERROR} not possible, {INTERRUPTED} interrupted.",
+    )
+    verbs = root.add_subparsers(dest="verb", required=True, metavar="VERB")
+    by_name = {name: verbs.add_parser(name, help=text, description=text.capitalize()) for name, text in VERBS.items()}
+    for name, verb in by_name.items():
+        verb.add_argument("--json", action="store_true", help="the result as one JSON object")
+        if name != "models":
+            _collection_option(verb, settings)
+    _build_options(by_name["build"], settings)
+    for name in ("build", "update", "watch"):
+        _speed_options(by_name[name], settings)
+    by_name["verify"].add_argument("--repair", action="store_true", help="make again what is derived, then check again")
+    by_name["remove"].add_argument("paths", nargs="+", metavar="PATH", help="a file or a folder with all below it")
+    return root
+
+
+def _collection_option(verb: argparse.ArgumentParser, settings: Settings) -> None:
+    verb.add_argument(
+        "--collection",
+        type=Path,
+        default=settings.collection,
+        metavar="DIR",
+        help="where the collection is (default: %(default)s)",
+    )
+
+
+def _build_options(verb: argparse.ArgumentParser, settings: Settings) -> None:
+    verb.add_argument("folders", nargs="+", metavar="FOLDER", help="a folder of pictures, with all below it")
+    verb.add_argument(
+        "--model",
+        default=settings.model,
+        metavar="M",
+        help='an open_clip name with its weights ("ViT-B-32/openai"), "hf-hub:owner/name", a local folder, "bundled", '
+        'or "auto": the collection\'s own, else the best that can be had (default: %(default)s)',
+    )
+    verb.add_argument(
+        "--exclude", action="append", default=[], metavar="GLOB", help="leave out names or paths below FOLDER like this"
+    )
+    verb.add_argument("--include-hidden", action="store_true", help="take hidden and system folders too")
+
+
+def _speed_options(verb: argparse.ArgumentParser, settings: Settings) -> None:
+    verb.add_argument(
+        "--device", default=settings.device, metavar="D", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
+    )
+    verb.add_argument(
+        "--batch-size", type=_positive, default=64, metavar="N", help="images through the model at once (64)"
+    )
+    verb.add_argument("--workers", type=_positive, metavar="N", help="threads that decode (default: one a core)")
+    verb.add_argument(
+        "--max-megapixels",
+        type=_positive,
+        default=MAX_MEGAPIXELS,
+        metavar="N",
+        help="refuse larger pictures (default: %(default)s)",
+    )
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not positive; give 1 or more")
+    return value

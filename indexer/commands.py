@@ -1,0 +1,200 @@
+"""The verbs: each takes parsed arguments, speaks, and returns an exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, replace
+from typing import Any
+
+from tqdm import tqdm
+
+from indexer import say
+from indexer.build import Options
+from indexer.build import build as run_build
+from indexer.opening import LoadEncoder, open_collection, open_or_create
+from indexer.report import Report
+from indexer.roots import drop, merge
+from indexer.watch import watch as follow_changes
+from search.changes import Changes
+from search.collection import Collection
+from search.errors import CollectionBusy, CollectionError
+from search.exit_codes import INTERRUPTED, NO, OK
+from search.models import MODELS, Hub, local_models
+from search.settings import Settings
+from search.types import Root
+from search.verify import repair
+from search.verify import verify as find_problems
+
+
+def build(arguments: Namespace) -> int:
+    asked = [_root(folder, arguments) for folder in arguments.folders]
+    collection, load = open_or_create(
+        arguments.collection, model=arguments.model, device=arguments.device, tell=say.note
+    )
+    with closing(collection), collection.writing():
+        followed = collection.catalog.roots()
+        walk, follow = merge(followed, asked)
+        if follow != followed:
+            collection.catalog.follow(follow)
+        with _stop_on_signals() as stop:
+            report = _run(collection, walk, load, arguments, stop)
+    return _tell(report, arguments)
+
+
+def update(arguments: Namespace) -> int:
+    collection, load = open_collection(arguments.collection, device=arguments.device)
+    with closing(collection), collection.writing(), _stop_on_signals() as stop:
+        report = _run(collection, collection.catalog.roots(), load, arguments, stop)
+    return _tell(report, arguments)
+
+
+def watch(arguments: Namespace) -> int:
+    """Update, then again after every burst of changes, until Ctrl-C."""
+    collection, load = open_collection(arguments.collection, device=arguments.device)
+    with closing(collection), _stop_on_signals() as stop:
+
+        def update_now() -> bool:
+            try:
+                with collection.writing():
+                    report = _run(collection, collection.catalog.roots(), load, arguments, stop)
+            except CollectionBusy as busy:
+                say.note(f"{busy}; trying again soon")
+                return False
+            if report.wrote:
+                _tell(report, arguments)
+            return True
+
+        folders = [root.path for root in collection.catalog.roots()]
+        say.note(f"watching {', '.join(folders)}; Ctrl-C ends it")
+        follow_changes(folders, update_now, stop)
+    return OK
+
+
+def status(arguments: Namespace) -> int:
+    with closing(Collection.open(arguments.collection)) as collection:
+        facts = _facts(collection)
+    _print(facts, say.status(facts), arguments)
+    return OK
+
+
+def verify(arguments: Namespace) -> int:
+    with closing(Collection.open(arguments.collection)) as collection, collection.writing():
+        findings = find_problems(collection)
+        if arguments.repair and not findings.clean:
+            say.note(f"{say.findings(findings)}\nrepairing")
+            repair(collection, findings)
+            findings = find_problems(collection)
+    _print(findings.to_dict(), say.findings(findings), arguments)
+    return OK if findings.clean else NO
+
+
+def remove(arguments: Namespace) -> int:
+    with closing(Collection.open(arguments.collection)) as collection, collection.writing():
+        removed = sum(_remove(collection, os.path.abspath(path)) for path in arguments.paths)
+        collection.publish_if_changed()
+    _print({"removed": removed}, f"{removed:,} images are out of the collection; their files are untouched", arguments)
+    return OK if removed else NO
+
+
+def models(arguments: Namespace) -> int:
+    local = local_models(models=Settings.from_environment().models, hub=Hub())
+    rows = [{**asdict(info), "here": info.name in local} for info in MODELS]
+    others = sorted(set(local) - {info.name for info in MODELS})
+    _print({"models": rows, "others": others}, "\n".join([say.models(local), *others]), arguments)
+    return OK
+
+
+def _root(folder: str, arguments: Namespace) -> Root:
+    path = os.path.abspath(folder)
+    if not os.path.isdir(path):
+        what = "is a file; name its folder" if os.path.exists(path) else "does not exist"
+        raise CollectionError(f"{folder} {what}")
+    return Root(path, tuple(arguments.exclude), arguments.include_hidden)
+
+
+def _run(
+    collection: Collection, roots: Sequence[Root], load: LoadEncoder, arguments: Namespace, stop: threading.Event
+) -> Report:
+    """One build with a progress bar, if stderr is a terminal."""
+    options = Options(batch_size=arguments.batch_size, max_pixels=arguments.max_megapixels * 1_000_000)
+    if arguments.workers:
+        options = replace(options, workers=arguments.workers)
+    with tqdm(unit=" images", disable=None, dynamic_ncols=True) as bar:
+
+        def show(report: Report, total: int) -> None:
+            bar.total = total
+            bar.set_postfix(new=report.new, failed=report.failed, refresh=False)
+            bar.update(report.done - bar.n)
+
+        return run_build(collection, roots, load, options=options, progress=show, stop=stop)
+
+
+def _tell(report: Report, arguments: Namespace) -> int:
+    _print(report.to_dict(), say.report(report), arguments)
+    return INTERRUPTED if report.interrupted else OK
+
+
+def _print(facts: dict[str, Any], words: str, arguments: Namespace) -> None:
+    """The result on stdout; odd bytes of a file name go out as they are."""
+    text = json.dumps(facts, indent=2, default=str) if arguments.json else words
+    sys.stdout.buffer.write(os.fsencode(text + "\n"))
+    sys.stdout.flush()
+
+
+@contextmanager
+def _stop_on_signals() -> Iterator[threading.Event]:
+    """An event that Ctrl-C or SIGTERM sets; a second Ctrl-C ends at once."""
+    stop = threading.Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask_to_stop(number: int, _frame: object) -> None:
+        say.note("stopping after the batch in hand; Ctrl-C again stops at once")
+        stop.set()
+        signal.signal(number, signal.default_int_handler)
+
+    try:
+        for number in before:
+            signal.signal(number, ask_to_stop)
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _remove(collection: Collection, path: str) -> int:
+    """Take the rows at or under `path` out, and see that no update brings them back."""
+    catalog = collection.catalog
+    rows = [known.id for known in catalog.known_files(path).values()]
+    catalog.apply(Changes(removed=rows, forgotten_failures=list(catalog.known_failures(path))))
+    roots = catalog.roots()
+    if (kept := drop(roots, path)) != roots:
+        catalog.follow(kept)
+    return len(rows)
+
+
+def _facts(collection: Collection) -> dict[str, Any]:
+    """What `status` tells."""
+    catalog, identity, state = collection.catalog, collection.identity, collection.catalog.state()
+    counts = catalog.counts()
+    return {
+        "collection": str(collection.directory),
+        "model": identity.model,
+        "dim": identity.dim,
+        "weights_digest": identity.weights_digest,
+        "images": counts["images"],
+        "texts": counts["texts"],
+        "index": collection.index("images").kind,
+        "generation": state.generation,
+        "published": state.changes == state.published_changes,
+        "size_bytes": collection.sizes(),
+        "roots": [asdict(root) for root in catalog.roots()],
+        "runs": [{"started_at": str(when), "report": report} for when, report in catalog.last_runs(5)],
+        "failures": [{"path": path, "reason": why, "failed_at": str(when)} for path, why, when in catalog.failures()],
+    }

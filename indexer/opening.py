@@ -1,0 +1,71 @@
+"""Arguments -> a collection and the way to load its encoder: the collection's own, the one named, or a choice."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from search.collection import Collection
+from search.settings import Settings
+
+if TYPE_CHECKING:
+    from search.encoder import Encoder
+
+AUTO = "auto"
+
+LoadEncoder = Callable[[], "Encoder"]
+Tell = Callable[[str], None]
+
+
+def open_collection(directory: Path, *, device: str) -> tuple[Collection, LoadEncoder]:
+    """An existing collection with its own encoder, loaded when it is first called for."""
+    collection = Collection.open(directory)
+    return collection, _own(collection, device)
+
+
+def open_or_create(directory: Path, *, model: str, device: str, tell: Tell) -> tuple[Collection, LoadEncoder]:
+    """The collection in `directory`, made if there is none, with `model`; "auto" is the collection's own or a choice.
+
+    Raises EncoderMismatch when the collection holds vectors of another model than the one named.
+    """
+    if Collection.exists(directory) and model == AUTO:
+        return open_collection(directory, device=device)
+    encoder = _load(_chosen(tell) if model == AUTO else model, device)
+    if Collection.exists(directory):
+        collection = Collection.open(directory)
+        collection.require(encoder.identity)
+    else:
+        collection = Collection.create(directory, encoder.identity)
+    return collection, lambda: encoder
+
+
+def _own(collection: Collection, device: str) -> LoadEncoder:
+    @functools.cache
+    def load() -> Encoder:
+        encoder = _load(collection.identity.model, device)
+        collection.require(encoder.identity)
+        return encoder
+
+    return load
+
+
+def _load(model: str, device: str) -> Encoder:
+    from search.encoder import load_encoder  # torch takes seconds to import; a run that changes nothing needs none
+
+    return load_encoder(model, device=device, models=Settings.from_environment().models)
+
+
+def _chosen(tell: Tell) -> str:
+    """What "auto" means for a new collection; said once, and stored with the collection."""
+    from search.encoder import cuda_available
+    from search.models import Hub, choose_auto, local_models
+
+    hub = Hub()
+    local = local_models(models=Settings.from_environment().models, hub=hub)
+    choice = choose_auto(has_gpu=cuda_available(), local=local, hub_problem=hub.problem)
+    tell(f"model: {choice.name} ({choice.reason})")
+    if choice.notice:
+        tell(choice.notice)
+    return choice.name

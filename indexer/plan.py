@@ -1,0 +1,76 @@
+"""Files as they are, rows as they were -> what there is to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from indexer.scan import FoundFile, Scan
+from search.changes import FileStamp
+from search.records import KnownFailure, KnownFile
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A file to read: new (`row` is None), or changed since the row with that id was written."""
+
+    found: FoundFile
+    row: int | None = None
+
+
+@dataclass(slots=True)
+class Plan:
+    """`to_read` holds the new files before the changed ones, so that a chain of renames finds its vectors.
+
+    `to_recaption` are rows whose picture is the same and whose caption files changed. `gone` are rows whose file the
+    walk did not see, `gone_failures` likewise; neither holds what lies under a place that could not be read.
+    """
+
+    unchanged: int = 0
+    to_read: list[Work] = field(default_factory=list)
+    to_recaption: list[Work] = field(default_factory=list)
+    gone: dict[int, str] = field(default_factory=dict)
+    gone_failures: list[str] = field(default_factory=list)
+
+
+def make_plan(
+    scan: Scan, known: Mapping[str, KnownFile], failures: Mapping[str, KnownFailure], *, max_pixels: int
+) -> Plan:
+    """Compare a walk with the catalog's rows of the same folder, by path, size and mtime.
+
+    A file that failed is read again when it changed or was refused under a smaller pixel limit.
+    """
+    plan = Plan()
+    changed = []
+    for found in scan.files:
+        stamp = found.stamp
+        row = known.get(stamp.path)
+        if row is None:
+            if _failed_before(stamp, failures, max_pixels):
+                plan.unchanged += 1
+            else:
+                plan.to_read.append(Work(found))
+        elif (stamp.size_bytes, stamp.mtime_ns) != (row.size_bytes, row.mtime_ns):
+            changed.append(Work(found, row.id))
+        elif stamp.captions_stamp != row.captions_stamp:
+            plan.to_recaption.append(Work(found, row.id))
+        else:
+            plan.unchanged += 1
+    plan.to_read += changed
+    seen = {found.stamp.path for found in scan.files}
+    plan.gone = {row.id: path for path, row in known.items() if path not in seen and not _hidden(path, scan)}
+    plan.gone_failures = [path for path in failures if path not in seen and not _hidden(path, scan)]
+    return plan
+
+
+def _failed_before(stamp: FileStamp, failures: Mapping[str, KnownFailure], max_pixels: int) -> bool:
+    failure = failures.get(stamp.path)
+    return failure is not None and (
+        (failure.size_bytes, failure.mtime_ns) == (stamp.size_bytes, stamp.mtime_ns)
+        and max_pixels <= failure.max_pixels
+    )
+
+
+def _hidden(path: str, scan: Scan) -> bool:
+    """Whether the walk could not have seen `path`."""
+    return any(path == place or path.startswith(f"{place}/") for place in scan.unreadable)

@@ -1,0 +1,51 @@
+"""What a build did: counts of files, seconds by stage."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class Report:
+    """Counts of files. `encoded` counts the pictures that went through the model.
+
+    `decode_seconds` is the sum over the loader's threads; `wait_seconds` is how long the encoder had nothing to do.
+    `unreadable` says why of each place that the walk could not look into, `bad_captions` what was left out of which
+    caption file.
+    """
+
+    new: int = 0
+    changed: int = 0
+    moved: int = 0
+    copied: int = 0
+    recaptioned: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    failed: int = 0
+    encoded: int = 0
+    seconds: float = 0.0
+    decode_seconds: float = 0.0
+    wait_seconds: float = 0.0
+    encode_seconds: float = 0.0
+    write_seconds: float = 0.0
+    interrupted: bool = False
+    unreadable: dict[str, str] = field(default_factory=dict)
+    bad_captions: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def done(self) -> int:
+        """Files that needed work and got it."""
+        return self.new + self.changed + self.moved + self.copied + self.failed
+
+    @property
+    def wrote(self) -> bool:
+        """Whether the collection is different now."""
+        return bool(self.done or self.recaptioned or self.removed)
+
+    @property
+    def images_per_second(self) -> float:
+        return self.encoded / self.seconds if self.seconds else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "bad_captions": list(self.bad_captions), "images_per_second": self.images_per_second}

@@ -1,0 +1,57 @@
+"""The folders that are asked for, the folders that a collection follows -> what to walk and what to remember."""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+from collections.abc import Sequence
+
+from search.types import Root
+
+
+def merge(followed: Sequence[Root], asked: Sequence[Root]) -> tuple[list[Root], list[Root]]:
+    """Return the roots to walk now and the roots to follow from now on; neither holds a folder within another.
+
+    A folder asked for again keeps its exclusions and gets the new ones. A folder within a followed one is walked alone,
+    by the rules of both; asking for a folder that was excluded takes it in again.
+    """
+    walk: list[Root] = []
+    follow = list(followed)
+    for root in sorted(asked, key=lambda root: root.path):
+        if outer := next((other for other in follow if _within(root.path, other.path)), None):
+            follow[follow.index(outer)] = outer = _readmit(outer, root.path)
+            root = _joined(outer, root)
+            if root.path == outer.path:
+                follow[follow.index(outer)] = root
+        else:
+            follow = [other for other in follow if not _within(other.path, root.path)] + [root]
+        if not any(_within(root.path, other.path) for other in walk):
+            walk.append(root)
+    return walk, sorted(follow, key=lambda root: root.path)
+
+
+def exclusion(root: Root, path: str) -> str:
+    """The glob that leaves out just `path`, which lies in `root`."""
+    return glob.escape(path[len(root.path) :].lstrip("/"))
+
+
+def drop(followed: Sequence[Root], path: str) -> list[Root]:
+    """The roots to follow when `path` is to be left alone: those at or under it go, the one around it excludes it."""
+    kept = [root for root in followed if not _within(root.path, path)]
+    return [
+        dataclasses.replace(root, exclude=(*root.exclude, exclusion(root, path))) if _within(path, root.path) else root
+        for root in kept
+    ]
+
+
+def _within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def _readmit(outer: Root, path: str) -> Root:
+    return dataclasses.replace(outer, exclude=tuple(rule for rule in outer.exclude if rule != exclusion(outer, path)))
+
+
+def _joined(outer: Root, root: Root) -> Root:
+    exclude = tuple(dict.fromkeys([*outer.exclude, *root.exclude]))
+    return Root(root.path, exclude, outer.include_hidden or root.include_hidden)

@@ -1,0 +1,105 @@
+"""Results -> words: what the verbs print."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Container
+from typing import Any
+
+from indexer.report import Report
+from search.models import MODELS, ModelInfo
+from search.verify import Findings
+
+SHOWN = 20
+"""How many of a long list are printed; --json has all."""
+
+
+def note(text: str) -> None:
+    """Say something that is not the result."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def report(done: Report) -> str:
+    counts = ("new", "changed", "moved", "copied", "recaptioned", "unchanged", "removed", "failed")
+    lines = [", ".join(f"{getattr(done, name):,} {name}" for name in counts if getattr(done, name) or name == "new")]
+    if done.encoded:
+        lines.append(
+            f"{done.encoded:,} images through the model in {done.seconds:.1f} s, {done.images_per_second:.1f} images/s; "
+            f"decode {done.decode_seconds:.1f} s on threads, waited {done.wait_seconds:.1f} s for it, "
+            f"encode {done.encode_seconds:.1f} s, write {done.write_seconds:.1f} s"
+        )
+    lines += [f"could not be read, what is known of it is kept: {path}: {why}" for path, why in done.unreadable.items()]
+    bad = list(done.bad_captions)
+    lines += [f"captions left out: {problem}" for problem in bad[:SHOWN]] + _more(bad)
+    if done.failed:
+        lines.append("python -m indexer status lists the files that failed")
+    if done.interrupted:
+        lines.append("interrupted; all finished work is kept and searchable, the same command goes on from here")
+    return "\n".join(lines)
+
+
+def status(facts: dict[str, Any]) -> str:
+    sizes = ", ".join(f"{name} {_megabytes(size)}" for name, size in facts["size_bytes"].items())
+    lines = [
+        f"collection  {facts['collection']}",
+        f"model       {facts['model']} ({facts['dim']} dimensions, weights {facts['weights_digest'][:12]})",
+        f"images      {facts['images']:,}",
+        f"texts       {facts['texts']:,}",
+        f"index       {facts['index']}, generation {facts['generation']}"
+        + ("" if facts["published"] else "; not up to date: run python -m indexer update"),
+        f"on disk     {sizes}",
+        *(f"folder      {root['path']}" + _rules(root) for root in facts["roots"]),
+        *(f"run         {run['started_at']}  {_run(run['report'])}" for run in facts["runs"]),
+        f"failures    {len(facts['failures'])}",
+        *(f"            {failure['path']}: {failure['reason']}" for failure in facts["failures"][:SHOWN]),
+    ]
+    return "\n".join(lines + _more(facts["failures"]))
+
+
+def findings(found: Findings) -> str:
+    if found.clean:
+        return "clean: every row has its vector, the indexes hold the catalog's vectors, every file is there"
+    lines = [f"catalog: {line}" for line in found.catalog]
+    if found.bad_vectors:
+        lines.append(
+            f"{len(found.bad_vectors)} images have a vector that is no unit vector, first id:{found.bad_vectors[0]}; "
+            "verify --repair takes them out and update embeds them again"
+        )
+    lines += [f"{line}; verify --repair makes it again" for line in found.indexes]
+    lines += [f"missing: {path}" for path in found.missing_files[:SHOWN]] + _more(found.missing_files)
+    if found.missing_files:
+        lines.append(f"{len(found.missing_files)} files are missing; update takes them out of the collection")
+    return "\n".join(lines)
+
+
+def models(local: Container[str]) -> str:
+    """One line a model: where it is, size, licence, published quality."""
+    title = f"{'model':36} {'here':5} {'MB':>5}  {'licence':11} {'ImageNet':>8} {'COCO t2i / i2t R@1':>19}  note"
+    return "\n".join([title, *(_model(info, info.name in local) for info in MODELS)])
+
+
+def _model(info: ModelInfo, here: bool) -> str:
+    coco = f"{info.coco_t2i_r1:.1f} / {info.coco_i2t_r1:.1f}" if info.coco_t2i_r1 and info.coco_i2t_r1 else "-"
+    imagenet = f"{info.imagenet_top1:.1f}" if info.imagenet_top1 else "-"
+    place = "yes" if here else "no"
+    return (
+        f"{info.name:36} {place:5} {info.size_mb:>5}  {info.licence:11} {imagenet:>8} {coco:>19}  {info.note}".rstrip()
+    )
+
+
+def _rules(root: dict[str, Any]) -> str:
+    hidden = ", with hidden folders" if root["include_hidden"] else ""
+    return hidden + (f", without {', '.join(root['exclude'])}" if root["exclude"] else "")
+
+
+def _run(done: dict[str, Any]) -> str:
+    counts = ("new", "changed", "moved", "copied", "recaptioned", "removed", "failed")
+    return ", ".join(f"{done[name]:,} {name}" for name in counts if done[name]) + f" in {done['seconds']:.1f} s"
+
+
+def _more(items: list[Any]) -> list[str]:
+    return [f"            and {len(items) - SHOWN:,} more; --json lists all"] if len(items) > SHOWN else []
+
+
+def _megabytes(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:.1f} MB"

@@ -1,0 +1,111 @@
+"""Fixtures: colored pictures, the color encoder, a collection of them, and the models that some tests need."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import open_clip
+import pytest
+from PIL import Image
+from safetensors.torch import save_file
+
+from indexer.build import Options, build
+from indexer.report import Report
+from search.collection import Collection
+from search.searcher import Searcher
+from search.settings import PROJECT
+from search.types import Root
+from tests.colors import COLORS, ColorEncoder
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+Build = Callable[..., Report]
+
+
+def paint(file: Path, color: str, size: tuple[int, int] = (24, 16)) -> Path:
+    """A picture of one color; its format follows the suffix."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, COLORS[color]).save(file)
+    return file
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder with one picture each of red, green and blue, in three formats and two folders."""
+    folder = tmp_path / "photos"
+    paint(folder / "red.png", "red")
+    paint(folder / "green.bmp", "green")
+    paint(folder / "trip" / "blue.webp", "blue")
+    return folder
+
+
+@pytest.fixture
+def encoder() -> ColorEncoder:
+    return ColorEncoder()
+
+
+@pytest.fixture
+def collection(tmp_path: Path, encoder: ColorEncoder) -> Collection:
+    """An empty collection of the color encoder."""
+    return Collection.create(tmp_path / "collection", encoder.identity)
+
+
+@pytest.fixture
+def index(collection: Collection, encoder: ColorEncoder) -> Build:
+    """Build the collection from folders: `index(folder, ..., stop=event, **options)`."""
+
+    def run(
+        *folders: Path, stop: threading.Event | None = None, exclude: tuple[str, ...] = (), **options: int
+    ) -> Report:
+        roots = [Root(str(folder), exclude) for folder in folders]
+        with collection.writing():
+            return build(
+                collection,
+                roots,
+                lambda: encoder,
+                options=Options(**options),
+                progress=lambda _report, _total: None,
+                stop=stop or threading.Event(),
+            )
+
+    return run
+
+
+@pytest.fixture
+def searcher(collection: Collection, encoder: ColorEncoder) -> Searcher:
+    return Searcher(collection, lambda: encoder)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Real photographs and a model trained on photographs, which do not come with the project."""
+    if not SHARED.is_dir():
+        pytest.skip(f"the real photographs are not at {SHARED}")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def drawings() -> Path:
+    """The sample pictures that come with the project."""
+    return PROJECT / "data" / "sample"
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An open_clip directory of random towers, in no one else's space."""
+    folder = tmp_path_factory.mktemp("tiny")
+    config = {
+        "model_cfg": {
+            "embed_dim": 16,
+            "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16},
+            "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
+        },
+        "preprocess_cfg": {},
+    }
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    model = open_clip.CLIP(**config["model_cfg"])
+    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
+    return folder

@@ -1,0 +1,293 @@
+"""Builds of folders that change between them: what is counted, what the model sees, what is kept."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from search.collection import Collection
+from search.errors import CollectionBusy
+from search.searcher import Searcher
+from search.verify import verify
+from tests.colors import ColorEncoder
+from tests.conftest import Build, paint
+
+
+def paths(collection: Collection) -> list[str]:
+    return [Path(path).name for path in collection.catalog.paths()]
+
+
+def files_of(collection: Collection) -> dict[str, tuple[bytes, int]]:
+    """The bytes and times of everything that a build may write; the lock is none of it."""
+    files = [file for file in collection.directory.iterdir() if file.suffix not in (".lock", ".sqlite-shm")]
+    return {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in files}
+
+
+def test_a_first_build_indexes_every_picture(collection: Collection, index: Build, photos: Path) -> None:
+    report = index(photos)
+    assert (report.new, report.failed, report.encoded) == (3, 0, 3)
+    assert paths(collection) == ["green.bmp", "red.png", "blue.webp"]
+    assert verify(collection).clean
+
+
+def test_a_second_build_with_nothing_changed_runs_no_model_and_writes_nothing(
+    collection: Collection, index: Build, photos: Path, encoder: ColorEncoder
+) -> None:
+    (photos / "broken.jpg").write_bytes(b"no picture")
+    (photos / "red.txt").write_text("red\n")
+    index(photos)
+    before, encoded = files_of(collection), encoder.encoded
+    report = index(photos)
+    assert files_of(collection) == before
+    assert encoder.encoded == encoded
+    assert (report.unchanged, report.wrote) == (4, False)
+
+
+def test_a_folder_renamed_wholesale_runs_no_model_and_keeps_its_ids(
+    collection: Collection, index: Build, photos: Path, encoder: ColorEncoder, searcher: Searcher
+) -> None:
+    (photos / "red.txt").write_text("a red thing\n")
+    index(photos)
+    red, encoded, texts = searcher.by_text("red")[0], encoder.encoded, len(encoder.texts)
+    renamed = photos.rename(photos.with_name("pictures"))
+    report = index(renamed)
+    assert (report.moved, report.encoded) == (3, 0)
+    assert encoder.encoded == encoded
+    assert len(encoder.texts) == texts
+    assert searcher.by_text("red")[0].id == red.id
+    assert searcher.by_text("red")[0].path == renamed / "red.png"
+    assert verify(collection).clean
+
+
+def test_a_copy_reuses_the_vector_and_is_a_row_of_its_own(
+    collection: Collection, index: Build, photos: Path, encoder: ColorEncoder
+) -> None:
+    index(photos)
+    shutil.copy(photos / "red.png", photos / "trip" / "red again.png")
+    report = index(photos)
+    assert (report.copied, report.new, encoder.encoded) == (1, 0, 3)
+    assert len(paths(collection)) == 4
+
+
+def test_two_copies_in_one_build_are_encoded_once(index: Build, photos: Path, encoder: ColorEncoder) -> None:
+    shutil.copy(photos / "red.png", photos / "red2.png")
+    report = index(photos)
+    assert (report.new, report.copied, encoder.encoded) == (3, 1, 3)
+
+
+def test_a_deleted_file_leaves(collection: Collection, index: Build, photos: Path, searcher: Searcher) -> None:
+    index(photos)
+    (photos / "red.png").unlink()
+    assert index(photos).removed == 1
+    assert "red.png" not in [hit.path.name for hit in searcher.by_text("red")]
+    assert verify(collection).clean
+
+
+def test_a_changed_file_is_embedded_again_under_a_new_id(
+    collection: Collection, index: Build, photos: Path, searcher: Searcher
+) -> None:
+    index(photos)
+    old = searcher.by_text("red")[0]
+    paint(photos / "red.png", "cyan", (30, 20))
+    report = index(photos)
+    new = searcher.by_text("cyan")[0]
+    assert (report.changed, report.encoded) == (1, 1)
+    assert new.path == old.path and new.id != old.id
+    assert verify(collection).clean
+
+
+def test_a_touched_file_costs_a_hash_and_keeps_its_row(index: Build, photos: Path, searcher: Searcher) -> None:
+    index(photos)
+    before = searcher.by_text("red")[0]
+    os.utime(photos / "red.png", ns=(1, 1))
+    assert index(photos).encoded == 0
+    assert searcher.by_text("red")[0] == before
+
+
+def test_a_chain_of_renames_runs_no_model(collection: Collection, index: Build, photos: Path) -> None:
+    index(photos)
+    (photos / "red.png").rename(photos / "keep.png")
+    (photos / "green.bmp").rename(photos / "red.png")
+    (photos / "keep.png").rename(photos / "green.bmp")
+    assert index(photos).encoded == 0
+    assert verify(collection).clean
+    assert len(paths(collection)) == 3
+
+
+def test_contents_swapped_across_batches_are_not_lost(collection: Collection, index: Build, photos: Path) -> None:
+    index(photos)
+    red, blue = (photos / "red.png").read_bytes(), (photos / "trip" / "blue.webp").read_bytes()
+    (photos / "red.png").write_bytes(blue)
+    (photos / "trip" / "blue.webp").write_bytes(red)
+    index(photos, batch_size=1)
+    assert index(photos).wrote is False
+    assert len(paths(collection)) == 3
+    assert verify(collection).clean
+
+
+def test_a_bad_file_is_recorded_and_shifts_nothing(
+    collection: Collection, index: Build, photos: Path, searcher: Searcher
+) -> None:
+    (photos / "a.jpg").write_bytes(b"no picture at all")
+    (photos / "m.png").write_bytes((photos / "red.png").read_bytes()[:40])
+    report = index(photos, batch_size=2)
+    assert (report.new, report.failed) == (3, 2)
+    assert [Path(path).name for path, _, _ in collection.catalog.failures()] == ["a.jpg", "m.png"]
+    for color in ("red", "green", "blue"):
+        assert searcher.by_text(color)[0].path.stem == color
+
+
+def test_a_bad_file_is_tried_again_when_it_changes_and_then_forgotten(
+    collection: Collection, index: Build, photos: Path
+) -> None:
+    (photos / "late.png").write_bytes(b"half a")
+    index(photos)
+    assert index(photos).failed == 0
+    paint(photos / "late.png", "yellow")
+    assert index(photos).new == 1
+    assert collection.catalog.failures() == []
+
+
+def test_a_deleted_bad_file_is_forgotten(collection: Collection, index: Build, photos: Path) -> None:
+    (photos / "bad.png").write_bytes(b"bad")
+    index(photos)
+    (photos / "bad.png").unlink()
+    index(photos)
+    assert collection.catalog.failures() == []
+
+
+def test_a_picture_that_turned_bad_leaves(collection: Collection, index: Build, photos: Path) -> None:
+    index(photos)
+    (photos / "red.png").write_bytes(b"overwritten")
+    report = index(photos)
+    assert report.failed == 1
+    assert "red.png" not in paths(collection)
+    assert verify(collection).clean
+
+
+def test_the_pixel_limit_refuses_and_a_larger_one_takes_it(collection: Collection, index: Build, photos: Path) -> None:
+    paint(photos / "large.png", "yellow", (200, 100))
+    assert index(photos, max_pixels=10_000).failed == 1
+    ((_, reason, _),) = collection.catalog.failures()
+    assert "--max-megapixels" in reason
+    assert index(photos, max_pixels=10_000).failed == 0
+    assert index(photos, max_pixels=20_000).new == 1
+
+
+def test_captions_come_from_beside_the_picture_and_follow_it(
+    collection: Collection, index: Build, photos: Path, searcher: Searcher, encoder: ColorEncoder
+) -> None:
+    (photos / "red.txt").write_text("red one\nred two\n")
+    index(photos)
+    (photos / "red.txt").write_text("red one\nred three\n")
+    os.utime(photos / "red.txt", ns=(2, 2))
+    encoder.texts.clear()
+    report = index(photos)
+    assert (report.recaptioned, report.encoded) == (1, 0)
+    assert encoder.texts == ["red three"]
+    texts = [hit.text for hit in searcher.by_text("red", target="texts")]
+    assert sorted(texts) == ["red one", "red three"]
+    (photos / "red.txt").unlink()
+    index(photos)
+    assert searcher.by_text("red", target="texts") == []
+    assert verify(collection).clean
+
+
+def test_a_stop_finishes_the_batch_in_hand_and_the_next_build_goes_on(
+    collection: Collection, index: Build, photos: Path, encoder: ColorEncoder
+) -> None:
+    for number in range(40):
+        paint(photos / f"{number:02}.png", "red", (10 + number, 10))
+    stop = threading.Event()
+    encode = encoder.encode_batches
+
+    def encode_one_batch(batches):  # type: ignore[no-untyped-def]
+        for rows in encode(batches):
+            stop.set()
+            yield rows
+
+    encoder.encode_batches = encode_one_batch  # type: ignore[method-assign]
+    report = index(photos, batch_size=4, stop=stop)
+    assert report.interrupted
+    assert 4 <= report.new <= 8
+    assert verify(collection).clean
+    encoder.encode_batches = encode  # type: ignore[method-assign]
+    assert index(photos).new == 43 - report.new
+    assert encoder.encoded == 43
+
+
+def test_a_long_build_publishes_as_it_goes(collection: Collection, index: Build, photos: Path) -> None:
+    index(photos, batch_size=1, publish_seconds=0)
+    assert collection.catalog.state().generation > 1
+
+
+def test_a_root_that_shows_nothing_keeps_its_images(collection: Collection, index: Build, photos: Path) -> None:
+    index(photos)
+    photos.rename(photos.with_name("unmounted"))
+    photos.mkdir()
+    report = index(photos)
+    assert report.removed == 0
+    assert "in case the disk is missing" in report.unreadable[str(photos)]
+    assert len(paths(collection)) == 3
+
+
+def test_rows_under_a_folder_that_cannot_be_read_are_kept(
+    collection: Collection, index: Build, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index(photos)
+    scandir = os.scandir
+
+    def refuse_trip(folder: str) -> object:
+        if folder.endswith("trip"):
+            raise PermissionError(13, "Permission denied", folder)
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse_trip)  # a test may run as root, whom no permission stops
+    report = index(photos)
+    assert report.unreadable == {str(photos / "trip"): "Permission denied"}
+    assert "blue.webp" in paths(collection)
+
+
+def test_a_second_writer_is_refused_and_told_who_the_first_is(collection: Collection) -> None:
+    with collection.writing(), pytest.raises(CollectionBusy, match=f"process {os.getpid()}"), collection.writing():
+        pass
+
+
+def test_vectors_equal_the_encoders_own(
+    collection: Collection, index: Build, photos: Path, encoder: ColorEncoder, searcher: Searcher
+) -> None:
+    index(photos, batch_size=2)
+    for hit in searcher.by_text("red"):
+        with Image.open(hit.path) as image:
+            (expected,) = encoder.encode_images([image.convert("RGB")])
+        assert collection.catalog.vector("images", hit.id) == pytest.approx(expected, abs=1e-3)
+
+
+def test_many_workers_and_small_batches_keep_every_row_with_its_picture(
+    collection: Collection, index: Build, tmp_path: Path
+) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    colors = np.random.default_rng(0).integers(0, 256, (120, 3))
+    for number, color in enumerate(colors):
+        Image.new("RGB", (8, 8), tuple(int(value) for value in color)).save(folder / f"{number}.png")
+    index(folder, batch_size=7, workers=6)
+    for path, row in collection.catalog.known_files(str(folder)).items():
+        vector = collection.catalog.vector("images", row.id)
+        color = np.append(colors[int(Path(path).stem)] / 255, 0.2)
+        assert vector == pytest.approx(color / np.linalg.norm(color), abs=2e-3)
+
+
+def test_a_bad_caption_file_is_told_of_once_and_stops_nothing(index: Build, photos: Path) -> None:
+    (photos / "captions.json").write_text("{not json")
+    (photos / "red.txt").write_text("a red thing\n")
+    report = index(photos)
+    assert report.new == 3
+    (problem,) = report.bad_captions
+    assert problem.startswith(str(photos / "captions.json"))

@@ -1,0 +1,157 @@
+"""Generations: published whole, picked up by readers, checked and repaired."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from search.catalog import Catalog
+from search.collection import Collection
+from search.errors import CollectionError, CollectionNotFound
+from search.searcher import Searcher
+from search.verify import repair, verify
+from tests.colors import ColorEncoder
+from tests.conftest import Build, paint
+
+
+def test_a_reader_sees_a_new_generation_without_opening_again(
+    collection: Collection, index: Build, photos: Path, encoder: ColorEncoder
+) -> None:
+    reader = Searcher(Collection.open(collection.directory), lambda: encoder)
+    assert reader.by_text("red") == []
+    index(photos)
+    assert reader.by_text("red")[0].path.name == "red.png"
+    paint(photos / "new.png", "yellow")
+    index(photos)
+    assert reader.by_text("yellow")[0].path.name == "new.png"
+
+
+def test_rows_that_are_not_published_are_not_found_and_do_not_disturb(
+    collection: Collection, index: Build, photos: Path, searcher: Searcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index(photos)
+    monkeypatch.setattr(Catalog, "publish", _crash)
+    paint(photos / "new.png", "yellow")
+    with pytest.raises(RuntimeError, match="crash"):
+        index(photos)
+    assert len(searcher.by_text("yellow")) == 3
+    monkeypatch.undo()
+    index(photos)
+    assert len(searcher.by_text("yellow")) == 4
+    assert verify(collection).clean
+
+
+def _crash(*_: object) -> None:
+    raise RuntimeError("crash")
+
+
+def test_only_the_live_generation_stays_on_disk(collection: Collection, index: Build, photos: Path) -> None:
+    (collection.directory / "images-00000099.new").touch()
+    index(photos)
+    (photos / "red.png").unlink()
+    index(photos)
+    files = sorted(file.name for file in collection.directory.iterdir() if "-0" in file.name)
+    assert files == ["images-00000002.faiss", "texts-00000002.faiss"]
+
+
+def test_readers_query_without_error_while_a_writer_publishes(
+    collection: Collection, index: Build, photos: Path, encoder: ColorEncoder
+) -> None:
+    index(photos)
+    done, problems = threading.Event(), []
+
+    def read() -> None:
+        searcher = Searcher(Collection.open(collection.directory), lambda: encoder)
+        while not done.is_set():
+            for hit in searcher.by_text("red"):
+                vector = searcher.collection.catalog.vector("images", hit.id)
+                if vector is not None and abs(float(vector @ encoder.encode_texts(["red"])[0]) - hit.score) > 1e-3:
+                    problems.append(hit)
+
+    readers = [threading.Thread(target=read) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    for number in range(25):
+        paint(photos / "changing.png", ("yellow", "cyan")[number % 2], (10 + number, 9))
+        index(photos)
+    done.set()
+    for reader in readers:
+        reader.join()
+    assert problems == []
+
+
+def test_no_collection_and_two_collections_are_refused(tmp_path: Path, collection: Collection) -> None:
+    with pytest.raises(CollectionNotFound, match="python -m indexer build"):
+        Collection.open(tmp_path / "nowhere")
+    with pytest.raises(CollectionError, match="already holds"):
+        Collection.create(collection.directory, collection.identity)
+
+
+@pytest.fixture
+def filled(collection: Collection, index: Build, photos: Path) -> Collection:
+    (photos / "red.txt").write_text("a red thing\n")
+    index(photos)
+    assert verify(collection).clean
+    return collection
+
+
+def write(collection: Collection, statement: str, *values: object) -> None:
+    connection = sqlite3.connect(collection.directory / "catalog.sqlite")
+    with connection:
+        connection.execute(statement, values)
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "vector",
+    [np.zeros(4, "<f2"), np.full(4, np.nan, "<f2"), np.array([1, 1, 1, 1], "<f2"), np.array([1, 0], "<f2")],
+    ids=["zero", "nan", "too long", "too few dimensions"],
+)
+@pytest.mark.parametrize("table", ["images", "texts"])
+def test_verify_finds_and_repair_removes_a_vector_that_is_none(
+    filled: Collection, index: Build, photos: Path, vector: np.ndarray, table: str
+) -> None:
+    ((red,),) = [[row.id] for path, row in filled.catalog.known_files(str(photos)).items() if "red" in path]
+    row = red if table == "images" else 1
+    write(filled, f"UPDATE {table} SET vector = ? WHERE id = ?", vector.tobytes(), row)
+    findings = verify(filled)
+    assert findings.bad_vectors == [red]
+    repair(filled, findings)
+    assert verify(filled).clean
+    assert index(photos).new == 1
+    assert verify(filled).clean
+
+
+def test_verify_finds_and_repair_rebuilds_an_index_that_disagrees(filled: Collection) -> None:
+    other = np.array([0, 0, 0, 1], "<f2")
+    write(filled, "UPDATE images SET vector = ? WHERE id = 1", other.tobytes())
+    findings = verify(filled)
+    assert "other vectors" in findings.indexes[0]
+    repair(filled, findings)
+    assert verify(filled).clean
+
+
+def test_verify_finds_rows_that_the_index_lacks_and_holds_too_much(filled: Collection) -> None:
+    write(filled, "DELETE FROM images WHERE id = 3")
+    assert "1 vectors that the catalog does not" in verify(filled).indexes[0]
+    repair(filled, verify(filled))
+    assert verify(filled).clean
+
+
+def test_verify_finds_and_repair_rebuilds_lost_and_damaged_index_files(filled: Collection) -> None:
+    images, texts = (filled.index_file(target, 1) for target in ("images", "texts"))
+    images.unlink()
+    texts.write_bytes(texts.read_bytes()[:50])
+    again = Collection.open(filled.directory)
+    assert any("lost" in problem for problem in verify(again).indexes)
+    repair(again, verify(again))
+    assert verify(again).clean
+
+
+def test_verify_names_files_that_are_gone(filled: Collection, photos: Path) -> None:
+    (photos / "red.png").unlink()
+    assert verify(filled).missing_files == [str(photos / "red.png")]

@@ -1,0 +1,42 @@
+"""Folders asked for against folders followed."""
+
+from __future__ import annotations
+
+from indexer.roots import drop, merge
+from search.types import Root
+
+
+def test_a_new_folder_is_walked_and_followed() -> None:
+    assert merge([Root("/a")], [Root("/b")]) == ([Root("/b")], [Root("/a"), Root("/b")])
+
+
+def test_a_followed_folder_keeps_its_exclusions_and_gets_new_ones() -> None:
+    joined = Root("/a", ("x", "y"))
+    assert merge([Root("/a", ("x",))], [Root("/a", ("y",))]) == ([joined], [joined])
+
+
+def test_a_folder_within_a_followed_one_is_walked_alone() -> None:
+    outer = Root("/a", ("x",), include_hidden=True)
+    assert merge([outer], [Root("/a/b")]) == ([Root("/a/b", ("x",), include_hidden=True)], [outer])
+
+
+def test_a_folder_around_followed_ones_takes_their_place() -> None:
+    assert merge([Root("/a/b"), Root("/a/c"), Root("/ab")], [Root("/a")]) == ([Root("/a")], [Root("/a"), Root("/ab")])
+
+
+def test_of_two_folders_asked_for_the_outer_one_is_walked() -> None:
+    assert merge([], [Root("/a/b"), Root("/a")]) == ([Root("/a")], [Root("/a")])
+
+
+def test_a_folder_named_like_another_is_not_within_it() -> None:
+    assert merge([Root("/photos")], [Root("/photos-2")])[1] == [Root("/photos"), Root("/photos-2")]
+
+
+def test_a_dropped_root_is_forgotten_and_a_dropped_folder_excluded() -> None:
+    assert drop([Root("/a"), Root("/b")], "/a") == [Root("/b")]
+    assert drop([Root("/a")], "/a/b[1]") == [Root("/a", ("b[[]1]",))]
+
+
+def test_asking_for_an_excluded_folder_takes_it_in_again() -> None:
+    dropped = drop([Root("/a")], "/a/b")
+    assert merge(dropped, [Root("/a/b")]) == ([Root("/a/b")], [Root("/a")])

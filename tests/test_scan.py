@@ -1,0 +1,84 @@
+"""Which files a walk takes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from indexer.scan import scan
+from search.types import Root
+from tests.conftest import paint
+
+
+def found(folder: Path, **rules: object) -> list[str]:
+    return [os.path.relpath(file.stamp.path, folder) for file in scan(Root(str(folder), **rules)).files]  # type: ignore[arg-type]
+
+
+def test_pictures_are_told_by_suffix_in_any_case(tmp_path: Path) -> None:
+    for name in ("a.JPG", "b.Heic", "c.png", "notes.txt", "d.jpg.bak", "README"):
+        (tmp_path / name).touch()
+    assert found(tmp_path) == ["a.JPG", "b.Heic", "c.png"]
+
+
+def test_files_come_in_order_folder_by_folder(tmp_path: Path) -> None:
+    for name in ("b/2.png", "b/1.png", "a/3.png", "0.png"):
+        paint(tmp_path / name, "red")
+    assert found(tmp_path) == ["0.png", "a/3.png", "b/1.png", "b/2.png"]
+
+
+def test_a_stamp_is_the_files_size_and_time(tmp_path: Path) -> None:
+    file = paint(tmp_path / "a.png", "red")
+    (stamp,) = [file.stamp for file in scan(Root(str(tmp_path))).files]
+    assert (stamp.size_bytes, stamp.mtime_ns) == (file.stat().st_size, file.stat().st_mtime_ns)
+
+
+def test_hidden_and_system_folders_are_skipped_unless_included(tmp_path: Path) -> None:
+    for name in (".cache/a.png", "@eaDir/b.png", ".c.png", "d.png"):
+        paint(tmp_path / name, "red")
+    assert found(tmp_path) == ["d.png"]
+    assert sorted(found(tmp_path, include_hidden=True)) == [".c.png", ".cache/a.png", "@eaDir/b.png", "d.png"]
+
+
+@pytest.mark.parametrize("glob", ["trash", "old/trash", "old/*", "*/trash/*"])
+def test_names_and_paths_are_excluded_by_glob(tmp_path: Path, glob: str) -> None:
+    paint(tmp_path / "old" / "trash" / "a.png", "red")
+    paint(tmp_path / "b.png", "red")
+    assert found(tmp_path, exclude=(glob,)) == ["b.png"]
+
+
+def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
+    paint(tmp_path / "photos" / "a.png", "red")
+    paint(tmp_path / "elsewhere" / "b.png", "red")
+    (tmp_path / "photos" / "loop").symlink_to(tmp_path / "photos")
+    (tmp_path / "photos" / "more").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "photos" / "nowhere.png").symlink_to(tmp_path / "gone.png")
+    assert found(tmp_path / "photos") == ["a.png", "more/b.png"]
+
+
+def test_names_that_are_no_utf_8_are_found(tmp_path: Path) -> None:
+    odd = os.fsencode(tmp_path) + b"/caf\xe9.png"
+    paint(tmp_path / "a.png", "red").rename(os.fsdecode(odd))
+    assert [os.fsencode(file.stamp.path) for file in scan(Root(str(tmp_path))).files] == [odd]
+
+
+def test_a_collection_within_the_folder_is_not_walked(tmp_path: Path) -> None:
+    paint(tmp_path / "a.png", "red")
+    paint(tmp_path / "index" / "thumbnail.png", "red")
+    (tmp_path / "index" / "catalog.sqlite").touch()
+    assert found(tmp_path) == ["a.png"]
+
+
+def test_caption_files_beside_a_picture_are_named_and_stamped(tmp_path: Path) -> None:
+    paint(tmp_path / "a.png", "red")
+    paint(tmp_path / "b.png", "red")
+    (tmp_path / "a.txt").write_text("red")
+    os.utime(tmp_path / "a.txt", ns=(5, 5))
+    first, second = scan(Root(str(tmp_path))).files
+    assert (first.sidecars, first.stamp.captions_stamp) == (("a.txt",), 5)
+    assert (second.sidecars, second.stamp.captions_stamp) == ((), 0)
+
+
+def test_a_folder_that_cannot_be_listed_is_reported(tmp_path: Path) -> None:
+    assert scan(Root(str(tmp_path / "nowhere"))).unreadable == {str(tmp_path / "nowhere"): "No such file or directory"}
