@@ -24,7 +24,7 @@ def report(done: Report) -> str:
     lines = [", ".join(f"{getattr(done, name):,} {name}" for name in counts if getattr(done, name) or name == "new")]
     if done.encoded:
         lines.append(
-            f"{done.encoded:,} images through the model in {done.seconds:.1f} s, {done.images_per_second:.1f} images/s; "
+            f"{done.encoded:,} through the model in {done.seconds:.1f} s, {done.images_per_second:.1f} images/s; "
             f"decode {done.decode_seconds:.1f} s on threads, waited {done.wait_seconds:.1f} s for it, "
             f"encode {done.encode_seconds:.1f} s, write {done.write_seconds:.1f} s"
         )

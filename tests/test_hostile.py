@@ -13,6 +13,11 @@ from typing import Any
 
 import pytest
 
+from search.collection import Collection
+from search.image import SUFFIXES
+from search.verify import verify
+from tests.conftest import Build
+
 PROJECT = Path(__file__).resolve().parents[1]
 HOSTILE = PROJECT.parent / "shared" / "data" / "hostile"
 MAX_ADDRESS_BYTES = 4 << 30
@@ -90,3 +95,15 @@ def test_every_reason_is_one_short_line_without_addresses_or_paths(outcome: dict
 def test_the_reason_names_what_is_wrong(outcome: dict[str, Any], name: str, reason: str) -> None:
     reasons = {file["name"]: file["reason"] for file in outcome["files"]}
     assert reason in reasons[name]
+
+
+def test_a_build_indexes_every_file_or_records_why_not(collection: Collection, index: Build) -> None:
+    if not HOSTILE.is_dir():
+        pytest.skip(f"no samples in {HOSTILE}")
+    report = index(HOSTILE)
+    pictures = [file for file in HOSTILE.iterdir() if file.suffix.lower() in SUFFIXES]
+    failures = {path: reason for path, reason, _ in collection.catalog.failures()}
+    assert {*collection.catalog.paths(), *failures} == {str(file) for file in pictures}
+    assert report.new + report.copied + report.failed == len(pictures)
+    assert all(failures.values())
+    assert verify(collection).clean
