@@ -83,7 +83,7 @@ class Searcher:
     def _stored(self, image_id: int) -> NDArray[np.float32]:
         vector = self.collection.catalog.vector("images", image_id)
         if vector is None:
-            raise BadQuery(f"no image has the id {image_id} in {self.collection.directory}")
+            raise BadQuery(f"no image has the id {image_id} in this collection")
         return unit(vector)
 
     def _given(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,0 +1,83 @@
+"""`python -m web`: one line says where it is, or why it is not."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+
+from search.collection import Collection
+from search.settings import PROJECT
+from tests.conftest import Build
+from web.__main__ import main
+
+
+def test_help_answers_without_anything_heavy() -> None:
+    program = (
+        "import runpy, sys\n"
+        "sys.argv = ['web', '--help']\n"
+        "try:\n    runpy.run_module('web', run_name='__main__')\n"
+        "except SystemExit:\n    pass\n"
+        "print([name for name in ('torch', 'faiss', 'flask', 'sqlalchemy', 'numpy', 'PIL') if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert "--collection DIR" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--collection", "nowhere"], "no collection in nowhere; make one: python -m indexer build FOLDER"),
+        (["--host", "0.0.0.0"], "there is no login yet"),
+        (["--host", "example.org"], "there is no login yet"),
+        (["--host", "::"], "--insecure"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_served_is_one_line_and_exit_code_2(
+    capsys: pytest.CaptureFixture[str], options: Sequence[str], told: str
+) -> None:
+    assert main(options) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert told in err
+
+
+def test_an_address_that_cannot_be_used_is_told(collection: Collection, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--collection", str(collection.directory), "--host", "192.0.2.1", "--insecure"]
+    assert main(options) == 2
+    assert "cannot listen on 192.0.2.1 port 8000" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [["--port", "65536"], ["--port", "-1"], ["--threads", "0"]], ids=" ".join)
+def test_numbers_out_of_range_are_wrong_usage(options: Sequence[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(options)
+
+
+def test_the_pages_are_there_while_the_model_is_not(collection: Collection, photos: Path, index: Build) -> None:
+    index(photos)
+    words = [sys.executable, "-m", "web", "--collection", str(collection.directory), "--port", "0"]
+    with subprocess.Popen(words, cwd=PROJECT, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr
+        line = server.stderr.readline()
+        found = re.fullmatch(r"serving \S+ \(3 images\) on (http://127\.0\.0\.1:\d+/) \(Ctrl-C ends it\)\n", line)
+        assert found, line
+        with urlopen(found[1] + "api/v1/images/1/similar") as answer:
+            assert len(json.load(answer)["hits"]) == 2
+        with pytest.raises(HTTPError, match="503") as refused:
+            urlopen(found[1] + "api/v1/ready")
+        refused.value.close()
+        assert "not ready: " in server.stderr.readline()
+        server.send_signal(signal.SIGINT)
+        assert server.wait(timeout=20) == 0

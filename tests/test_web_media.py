@@ -1,0 +1,134 @@
+"""Pictures over HTTP: by id only, in their real type, upright, and small ones made once."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+from PIL import Image, ImageOps
+
+from search.collection import Collection
+from tests.colors import ColorEncoder
+from tests.conftest import Build, paint
+from web.app import create_app
+
+
+@pytest.fixture
+def client(collection: Collection, encoder: ColorEncoder, photos: Path, index: Build) -> FlaskClient:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    halves = Image.new("RGB", (1600, 800), "red")
+    halves.paste("blue", (0, 0, 800, 800))
+    halves.save(photos / "turned.jpg", exif=exif)
+    paint(photos / "magenta.tiff", "magenta")
+    index(photos)
+    return create_app([collection], lambda _model: encoder).test_client()
+
+
+def links(client: FlaskClient, name: str) -> dict[str, str]:
+    hits = client.get("/api/v1/search?q=red&k=100").get_json()["hits"]
+    found = next(hit["image"]["links"] for hit in hits if hit["image"]["name"] == name)
+    small, *_ = found["thumbnails"]
+    return {"original": found["original"], "thumbnail": small, "large": found["thumbnails"][-1]}
+
+
+def test_an_original_is_sent_as_it_is(client: FlaskClient, photos: Path) -> None:
+    with client.get(links(client, "red.png")["original"]) as answer:
+        assert answer.data == (photos / "red.png").read_bytes()
+        assert answer.mimetype == "image/png"
+        assert answer.headers["Content-Disposition"] == "inline; filename=red.png"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert "sandbox" in answer.headers["Content-Security-Policy"]
+
+
+def test_an_original_that_browsers_do_not_show_becomes_a_jpeg(client: FlaskClient) -> None:
+    with client.get(links(client, "magenta.tiff")["original"]) as answer:
+        assert answer.mimetype == "image/jpeg"
+        assert "magenta.jpg" in answer.headers["Content-Disposition"]
+        assert Image.open(io.BytesIO(answer.data)).size == (24, 16)
+
+
+def test_a_thumbnail_is_upright_and_has_the_size_it_is_named_for(client: FlaskClient, photos: Path) -> None:
+    upright = ImageOps.exif_transpose(Image.open(photos / "turned.jpg"))
+    for size, link in ((448, links(client, "turned.jpg")["thumbnail"]), (1280, links(client, "turned.jpg")["large"])):
+        with client.get(link) as answer:
+            small = Image.open(io.BytesIO(answer.data)).convert("RGB")
+            assert answer.mimetype == "image/webp"
+        assert small.size == (size // 2, size)
+        for point in ((0.5, 0.1), (0.5, 0.9)):
+            expected = upright.getpixel((int(point[0] * upright.width), int(point[1] * upright.height)))
+            actual = small.getpixel((int(point[0] * small.width), int(point[1] * small.height)))
+            assert actual == pytest.approx(expected, abs=12)
+
+
+def test_a_thumbnail_is_made_once_and_kept_by_the_browser(
+    client: FlaskClient, collection: Collection, photos: Path
+) -> None:
+    link = links(client, "red.png")["thumbnail"]
+    with client.get(link) as first:
+        assert "immutable" in first.headers["Cache-Control"]
+        etag = first.headers["ETag"]
+    (file,) = (collection.directory / "thumbnails").rglob("*.webp")
+    (photos / "red.png").unlink()
+    with client.get(link) as again:
+        assert again.data == file.read_bytes()
+    with client.get(link, headers={"If-None-Match": etag}) as unchanged:
+        assert unchanged.status_code == 304
+    with client.get(link.partition("?")[0]) as unnamed:
+        assert "immutable" not in unnamed.headers["Cache-Control"]
+
+
+def test_a_thumbnail_is_served_where_nothing_can_be_written(client: FlaskClient, collection: Collection) -> None:
+    (collection.directory / "thumbnails").write_text("in the way")
+    with client.get(links(client, "red.png")["thumbnail"]) as answer:
+        assert answer.status_code == 200
+
+
+def test_a_file_that_is_gone_is_not_found(client: FlaskClient, photos: Path) -> None:
+    found = {**links(client, "red.png"), "converted": links(client, "magenta.tiff")["original"]}
+    (photos / "red.png").unlink()
+    (photos / "magenta.tiff").unlink()
+    for link in found.values():
+        answer = client.get(link)
+        assert answer.status_code == 404
+        assert str(photos) not in answer.get_data(as_text=True)
+
+
+def test_a_file_that_became_something_else_stays_a_picture_to_browsers(client: FlaskClient, photos: Path) -> None:
+    found = links(client, "red.png")
+    (photos / "red.png").write_text("<script>alert(1)</script>")
+    with client.get(found["original"]) as answer:
+        assert answer.mimetype == "image/png"
+    assert client.get(found["thumbnail"]).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/media/images/99999/original",
+        "/media/images/99999/thumbnail/448",
+        "/media/images/1/thumbnail/9999",
+        "/media/images/..%2f..%2fetc%2fpasswd/original",
+        "/media/images/red.png/original",
+        "/media/uploads/nothing",
+        "/static/..%2f..%2fpyproject.toml",
+        "/static/../app.py",
+    ],
+)
+def test_nothing_is_served_by_path(client: FlaskClient, path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
+def test_a_name_that_no_header_can_hold_is_written_so_that_it_can(
+    collection: Collection, encoder: ColorEncoder, photos: Path, index: Build
+) -> None:
+    paint(photos / "plain.png", "cyan").rename(photos / 'caf\u00e9 \udcff\n".png')
+    index(photos)
+    client = create_app([collection], lambda _model: encoder).test_client()
+    image = client.get("/api/v1/search?q=cyan&k=1").get_json()["hits"][0]["image"]
+    with client.get(image["links"]["original"]) as answer:
+        assert answer.status_code == 200
+        assert "\n" not in answer.headers["Content-Disposition"]
+    assert client.get(image["links"]["page"]).status_code == 200

@@ -1,0 +1,245 @@
+"""The pages: each state has a URL, works without scripts, and shows nothing that was not meant to be shown."""
+
+from __future__ import annotations
+
+import io
+import re
+from html import unescape
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from flask.testing import FlaskClient
+from PIL import Image
+
+from search.collection import Collection
+from search.types import EncoderIdentity, Root
+from tests.colors import ColorEncoder
+from tests.conftest import Build, paint
+from tests.test_web_api import id_of, picture
+from web.app import create_app
+from web.present import NARROWEST, RATIO_STEP, WIDEST
+from web.uploads import Uploads
+
+
+@pytest.fixture
+def client(collection: Collection, encoder: ColorEncoder, photos: Path, index: Build) -> FlaskClient:
+    (photos / "red.txt").write_text("a wall painted <b>red</b>")
+    index(photos)
+    collection.catalog.follow([Root(str(photos))])
+    return create_app([collection], lambda _model: encoder).test_client()
+
+
+def page(client: FlaskClient, url: str, status: int = 200) -> str:
+    answer = client.get(url)
+    assert answer.status_code == status
+    return answer.get_data(as_text=True)
+
+
+def tiles(html: str) -> list[str]:
+    """The names under the pictures of a grid."""
+    return re.findall(r'<span class="name">([^<]*)</span>', html)
+
+
+def asked(client: FlaskClient, **form: object) -> str:
+    """Where the search form leads."""
+    answer = client.post("/search", data=form)
+    assert answer.status_code == 303
+    return answer.headers["Location"]
+
+
+def test_the_start_page_shows_pictures_and_examples_from_their_captions(client: FlaskClient) -> None:
+    html = page(client, "/")
+    assert sorted(tiles(html)) == ["blue.webp", "green.bmp", "red.png"]
+    assert "3 pictures" in html
+    assert 'href="/search?q=a+wall+painted+%3Cb%3Ered%3C/b%3E"' in html
+
+
+def test_an_empty_collection_says_how_to_fill_it(collection: Collection, encoder: ColorEncoder) -> None:
+    client = create_app([collection], lambda _model: encoder).test_client()
+    assert "python -m indexer build" in page(client, "/")
+    assert "There is no other picture in this collection yet" in page(client, "/search?q=red")
+    assert "came without captions" in page(client, "/search?q=red&target=texts")
+    page(client, "/status")
+
+
+def test_a_text_leads_to_a_url_that_shows_its_picture_first(client: FlaskClient) -> None:
+    url = asked(client, q=" the  blue ")
+    assert url == "/search?q=the+blue"
+    html = page(client, url)
+    assert tiles(html)[0] == "blue.webp"
+    assert 'value="the blue"' in html
+
+
+def test_an_uploaded_picture_leads_to_a_url_too(client: FlaskClient) -> None:
+    url = asked(client, image=(io.BytesIO(picture("green")), "mine.png"))
+    assert tiles(page(client, url))[0] == "green.bmp"
+    (preview,) = re.findall(r'src="(/media/uploads/[^"]+)"', page(client, url))
+    with client.get(preview) as answer:
+        assert answer.mimetype == "image/webp"
+
+
+def test_a_picture_and_a_text_are_asked_together(client: FlaskClient, photos: Path, index: Build) -> None:
+    paint(photos / "yellow.png", "yellow")
+    index(photos)
+    url = asked(client, q="red", image=(io.BytesIO(picture("green")), "mine.png"))
+    assert tiles(page(client, url))[0] == "yellow.png"
+    key = re.search("picture=([0-9a-f]+)", url)[1]
+    assert asked(client, q="red", picture=key) == url
+
+
+def test_a_picture_that_is_no_longer_held_is_asked_for_again(client: FlaskClient) -> None:
+    assert "give it again" in page(client, "/search?picture=0123456789ab", 400)
+
+
+def test_a_file_that_is_no_picture_is_refused(client: FlaskClient) -> None:
+    answer = client.post("/search", data={"image": (io.BytesIO(b"no picture"), "a.png")})
+    assert answer.status_code == 400
+    assert "Not a picture of a known format." in answer.get_data(as_text=True)
+
+
+def test_the_form_with_nothing_in_it_leads_to_the_start(client: FlaskClient) -> None:
+    assert client.get(asked(client, q=" ")).headers["Location"] == "/"
+
+
+def test_the_oldest_uploads_make_room_for_new_ones() -> None:
+    uploads = Uploads(max_bytes=1_000)
+    first, second = (uploads.add(picture(color, (64, 64))) for color in ("red", "blue"))
+    assert uploads.get(second) is not None
+    for color in ("green", "cyan", "yellow", "white"):
+        uploads.add(picture(color, (64, 64)))
+    assert uploads.get(first) is None
+
+
+def test_more_of_a_long_list_is_a_link_away(client: FlaskClient, photos: Path, index: Build) -> None:
+    for number in range(70):
+        paint(photos / f"{number}.png", "red", (24 + number, 16))
+    index(photos)
+    html = page(client, "/search?q=red")
+    assert len(tiles(html)) == 60
+    (link,) = re.findall(r'href="([^"]+)" data-more', html)
+    assert len(tiles(page(client, unescape(link)))) == 73
+    assert "data-more" not in page(client, unescape(link))
+
+
+def test_captions_are_shown_with_their_pictures(client: FlaskClient) -> None:
+    html = page(client, "/search?q=red&target=texts")
+    assert "<p>a wall painted &lt;b&gt;red&lt;/b&gt;</p>" in html
+
+
+def test_the_page_of_an_image_has_its_facts_captions_and_neighbours(client: FlaskClient) -> None:
+    html = page(client, f"/images/{id_of(client, 'red')}")
+    assert re.search(r"24 . 16 pixels", html)
+    assert "<li>a wall painted &lt;b&gt;red&lt;/b&gt;</li>" in html
+    assert sorted(tiles(html)) == ["blue.webp", "green.bmp"]
+    other = page(client, f"/images/{id_of(client, 'blue')}")
+    assert "Nearest captions of other pictures" in other
+    assert '<p class="folder">trip</p>' in other
+
+
+def test_more_like_this_leaves_the_picture_itself_out(client: FlaskClient) -> None:
+    html = page(client, f"/search?id={id_of(client, 'red')}")
+    assert sorted(tiles(html)) == ["blue.webp", "green.bmp"]
+
+
+def test_the_status_tells_counts_builds_and_failures(client: FlaskClient, photos: Path, index: Build) -> None:
+    (photos / "trip" / "broken.png").write_bytes(b"no picture")
+    index(photos)
+    html = page(client, "/status")
+    assert "generation 1" in html
+    assert "<td>trip/broken.png</td>" in html
+    assert str(photos.parent) not in html
+
+
+def test_a_place_of_room_is_kept_for_every_picture(client: FlaskClient) -> None:
+    html = page(client, "/")
+    images = re.findall(r"<img [^>]*thumbnail[^>]*>", html)
+    assert len(images) == 3
+    for image in images:
+        assert 'width="24" height="16"' in image
+        assert re.search(r'alt="[^"]+"', image)
+        assert 'loading="lazy"' in image
+
+
+def test_every_ratio_that_a_tile_may_have_is_in_the_stylesheet(client: FlaskClient) -> None:
+    with client.get("/static/grid.css") as answer:
+        css = answer.get_data(as_text=True)
+    rules = [(int(number), float(ratio)) for number, ratio in re.findall(r"\.ratio-(\d+) { --ratio: ([\d.]+); }", css)]
+    expected = [(n - NARROWEST, RATIO_STEP**n) for n in range(NARROWEST, WIDEST + 1)]
+    assert [number for number, _ in rules] == [number for number, _ in expected]
+    assert [ratio for _, ratio in rules] == pytest.approx([ratio for _, ratio in expected], abs=1e-3)
+
+
+def test_links_stay_in_the_collection_that_was_chosen(
+    collection: Collection, encoder: ColorEncoder, photos: Path, index: Build, tmp_path: Path
+) -> None:
+    index(photos)
+    other = Collection.create(tmp_path / "other", encoder.identity)
+    client = create_app([other, collection], lambda _model: encoder).test_client()
+    html = page(client, "/search?q=red&collection=collection")
+    assert tiles(html)[0] == "red.png"
+    links = re.findall(r'(?:href|src)="(/(?:images|media|status|search)[^"]*)"', html)
+    assert links
+    assert all("collection=collection" in link for link in links)
+    assert "No pictures yet" in page(client, "/")
+    moved = asked(client, q="red", id="1", asked_in="collection", collection="other")
+    assert moved == "/search?q=red"
+
+
+@pytest.mark.parametrize(
+    ("url", "status"),
+    [
+        ("/images/99", 404),
+        ("/search?id=99", 404),
+        ("/search?id=x", 400),
+        ("/search?q=red&k=0", 400),
+        ("/search?q=red&k=1001", 400),
+        ("/search?q=red&target=x", 400),
+        ("/?collection=nowhere", 404),
+        ("/nothing", 404),
+    ],
+)
+def test_what_cannot_be_shown_is_told_on_a_page(client: FlaskClient, url: str, status: int) -> None:
+    html = page(client, url, status)
+    assert "Start page" in html
+    assert "Traceback" not in html
+
+
+def test_text_from_outside_is_never_markup(client: FlaskClient) -> None:
+    html = page(client, "/search?q=%22%3E%3Cscript%3Ealert(1)%3C/script%3E")
+    assert "<script>alert" not in html
+
+
+def test_every_answer_keeps_to_itself(client: FlaskClient) -> None:
+    for url in ("/", "/search?q=red", "/images/99", "/api/v1/health", "/static/base.css"):
+        with client.get(url) as answer:
+            policy = answer.headers["Content-Security-Policy"]
+            assert "default-src 'none'" in policy
+            assert "frame-ancestors 'none'" in policy
+            assert "unsafe" not in policy
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+            assert answer.headers["Referrer-Policy"] == "same-origin"
+
+
+def test_pages_hold_no_inline_code_and_nothing_from_other_hosts(client: FlaskClient) -> None:
+    for url in ("/", "/search?q=red", "/search?q=red&target=texts", f"/images/{id_of(client, 'red')}", "/status", "/x"):
+        html = client.get(url).get_data(as_text=True)
+        assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:|<script(?! type=\"module\" src=)", html)
+        hosts = {urlsplit(unescape(link)).netloc for link in re.findall(r'(?:href|src|action)="([^"]*)"', html)}
+        assert hosts == {""}
+
+
+def test_a_local_models_folder_is_not_shown(tmp_path: Path, encoder: ColorEncoder) -> None:
+    identity = EncoderIdentity("/secret/place/colors", "mean color", "0" * 64, 4, "8x8, squash")
+    client = create_app([Collection.create(tmp_path / "c", identity)], lambda _model: encoder).test_client()
+    for url in ("/status", "/api/v1/collections"):
+        assert "secret" not in page(client, url)
+
+
+def test_a_very_wide_picture_fits_the_grid(client: FlaskClient, photos: Path, index: Build) -> None:
+    Image.new("RGB", (2000, 10), "red").save(photos / "line.png")
+    Image.new("RGB", (10, 2000), "red").save(photos / "post.png")
+    index(photos)
+    html = page(client, "/")
+    assert f"ratio-{WIDEST - NARROWEST}" in html
+    assert "ratio-0" in html

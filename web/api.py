@@ -1,0 +1,145 @@
+"""`/api/v1`: JSON objects over the same searches as the pages. Errors have one body, made in errors.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, request, url_for
+from werkzeug.exceptions import ServiceUnavailable
+
+from search.query import IdTerm
+from search.types import Hit, Target
+from web.current import choose_shelf, library_of
+from web.library import Shelf
+from web.params import read_number, read_target
+from web.present import Tile, facts_to_dict, model_name, size_of, tile_of, tiles_of_hits
+from web.terms import DEFAULT_K, Query, from_arguments, from_body
+
+blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
+
+NEAREST_TEXTS = 5
+"""How many texts `GET /images/{id}/texts` returns unless told otherwise."""
+
+
+@blueprint.get("/search")
+def search() -> dict[str, Any]:
+    """Hits of a text."""
+    return _answer(from_arguments(request.args))
+
+
+@blueprint.post("/search")
+def search_by_terms() -> dict[str, Any]:
+    """Hits of a sum of terms, or of files with a text."""
+    return _answer(from_body(request))
+
+
+@blueprint.get("/images/<int:image_id>")
+def image(image_id: int) -> dict[str, Any]:
+    shelf = _shelf()
+    tile = tile_of(shelf, image_id)
+    return {
+        "collection": shelf.name,
+        **_image(tile),
+        "size_bytes": size_of(tile.record.path),
+        "captions": list(tile.captions),
+    }
+
+
+@blueprint.get("/images/<int:image_id>/similar")
+def similar(image_id: int) -> dict[str, Any]:
+    """Hits of an image, without itself."""
+    return _neighbours(image_id, read_target(request.args.get("target")), DEFAULT_K)
+
+
+@blueprint.get("/images/<int:image_id>/texts")
+def texts(image_id: int) -> dict[str, Any]:
+    """The texts of the collection that are nearest to an image, its own captions among them."""
+    return _neighbours(image_id, "texts", NEAREST_TEXTS)
+
+
+@blueprint.get("/collections")
+def collections() -> dict[str, Any]:
+    library = library_of()
+    return {"default": library.default.name, "collections": [_collection(shelf) for shelf in library.shelves.values()]}
+
+
+@blueprint.get("/health")
+def health() -> dict[str, Any]:
+    """The process answers."""
+    return {"status": "ok"}
+
+
+@blueprint.get("/ready")
+def ready() -> dict[str, Any]:
+    """The models are loaded and the indexes are open: a query is answered at once."""
+    library = library_of()
+    if not library.ready:
+        raise ServiceUnavailable("the models are not loaded yet")
+    return {"status": "ok", "generations": {name: _generation(shelf) for name, shelf in library.shelves.items()}}
+
+
+def _shelf() -> Shelf:
+    return choose_shelf(request.args.get("collection"))
+
+
+def _neighbours(image_id: int, target: Target, default_k: int) -> dict[str, Any]:
+    k = read_number("k", request.args.get("k"))
+    return _answer(Query([IdTerm(image_id)], default_k if k is None else k, target, request.args.get("collection")))
+
+
+def _answer(query: Query) -> dict[str, Any]:
+    shelf = choose_shelf(query.collection)
+    for term in query.terms:
+        if isinstance(term, IdTerm):
+            shelf.record(term.id)
+    hits = shelf.searcher.search(query.terms, k=query.k, target=query.target)
+    tiles = tiles_of_hits(shelf, hits)
+    return {
+        "collection": shelf.name,
+        "target": query.target,
+        "k": query.k,
+        "hits": [_hit(hit, tile) for hit, tile in zip(hits, tiles, strict=True)],
+    }
+
+
+def _hit(hit: Hit, tile: Tile) -> dict[str, Any]:
+    return {
+        "target": hit.target,
+        "id": hit.id,
+        "score": hit.score,
+        "text": hit.text,
+        "image": _image(tile),
+    }
+
+
+def _image(tile: Tile) -> dict[str, Any]:
+    return {
+        "id": tile.id,
+        "name": tile.name,
+        "path": tile.path,
+        "facts": facts_to_dict(tile.facts),
+        "links": {
+            "self": url_for("api.image", image_id=tile.id),
+            "page": url_for("pages.image", image_id=tile.id),
+            "original": url_for("media.original", image_id=tile.id),
+            "thumbnails": [
+                url_for("media.thumbnail", image_id=tile.id, size=size, v=tile.key) for size, _ in tile.sizes
+            ],
+        },
+    }
+
+
+def _collection(shelf: Shelf) -> dict[str, Any]:
+    identity = shelf.collection.identity
+    return {
+        "name": shelf.name,
+        **shelf.catalog.counts(),
+        "model": model_name(identity),
+        "dim": identity.dim,
+        "index": shelf.collection.index("images").kind,
+        "generation": _generation(shelf),
+    }
+
+
+def _generation(shelf: Shelf) -> int:
+    return shelf.catalog.state().generation

@@ -1,0 +1,51 @@
+"""Collections and a way to load their encoders -> the Flask application."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from flask import Flask, g
+
+from search.collection import Collection
+from web import api, errors, media, pages, present, safety
+from web.current import library_of
+from web.library import Library, LoadEncoder
+from web.params import Asked
+
+MAX_UPLOAD_BYTES = 64_000_000
+"""Largest body of a request; a longer one gets 413."""
+
+
+def create_app(collections: Sequence[Collection], load_encoder: LoadEncoder) -> Flask:
+    """The application over `collections`, of which the first is the default.
+
+    `load_encoder` is called with a model's name when a query first needs it, or by `library_of(app).warm()`. Requests
+    may be answered on several threads at once.
+    """
+    app = Flask(__name__)
+    app.config.update(MAX_CONTENT_LENGTH=MAX_UPLOAD_BYTES)
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.extensions["library"] = Library(collections, load_encoder)
+    app.register_blueprint(pages.blueprint)
+    app.register_blueprint(api.blueprint)
+    app.register_blueprint(media.blueprint)
+    app.jinja_env.filters.update(present.FILTERS)
+    app.context_processor(_names_for_templates)
+    app.url_defaults(_keep_collection)
+    errors.register(app)
+    safety.register(app)
+    return app
+
+
+def _names_for_templates() -> dict[str, Any]:
+    library = library_of()
+    return {"library": library, "shelf": g.get("shelf", library.default), "asked": Asked()}
+
+
+def _keep_collection(endpoint: str, values: dict[str, Any]) -> None:
+    """Links stay in the collection of the request, unless that is the default or they name another."""
+    shelf = g.get("shelf")
+    if endpoint != "static" and shelf is not None and shelf is not library_of().default:
+        values.setdefault("collection", shelf.name)

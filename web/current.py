@@ -1,0 +1,21 @@
+"""The library of the application, and the shelf of the request."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from flask import Flask, current_app, g
+
+from web.library import Library, Shelf
+
+
+def library_of(app: Flask | None = None) -> Library:
+    """The library of `app`, or of the application that answers now."""
+    return cast(Library, (app or current_app).extensions["library"])
+
+
+def choose_shelf(name: str | None) -> Shelf:
+    """Answer this request from the collection of this name; NotFound for a name that is not served."""
+    shelf = library_of().shelf(name)
+    g.shelf = shelf
+    return shelf

@@ -1,0 +1,49 @@
+"""What goes wrong -> a status, a code and a message: as JSON under /api, as a page elsewhere."""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Flask, jsonify, make_response, render_template, request
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException
+
+from search.errors import BadPicture, BadQuery, CollectionError, ModelUnavailable, SearchError
+
+_log = logging.getLogger(__name__)
+
+_ASKED_WRONG: tuple[tuple[type[SearchError], str], ...] = ((BadQuery, "bad_query"), (BadPicture, "bad_picture"))
+
+_BROKEN: tuple[tuple[type[SearchError], str, str], ...] = (
+    (ModelUnavailable, "model_unavailable", "the collection's model cannot be loaded; the server's log says why"),
+    (CollectionError, "collection_unavailable", "the collection cannot be read just now; the server's log says why"),
+)
+"""Faults of the server. Their own messages name directories, which are for the log."""
+
+
+def register(app: Flask) -> None:
+    app.register_error_handler(SearchError, _search_error)
+    app.register_error_handler(HTTPException, _http_error)
+
+
+def _search_error(error: SearchError) -> ResponseReturnValue:
+    for kind, code in _ASKED_WRONG:
+        if isinstance(error, kind):
+            return _answer(400, code, str(error))
+    for kind, code, message in _BROKEN:
+        if isinstance(error, kind):
+            _log.error("%s %s: %s", request.method, request.path, error)
+            return _answer(503, code, message)
+    raise error
+
+
+def _http_error(error: HTTPException) -> ResponseReturnValue:
+    response = make_response(_answer(error.code or 500, error.name.lower().replace(" ", "_"), error.description or ""))
+    response.headers.extend((name, value) for name, value in error.get_headers() if name != "Content-Type")
+    return response
+
+
+def _answer(status: int, code: str, message: str) -> ResponseReturnValue:
+    if request.path.startswith("/api/"):
+        return jsonify(error={"status": status, "code": code, "message": message}), status
+    return render_template("error.html", status=status, message=message), status

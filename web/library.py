@@ -1,0 +1,128 @@
+"""The collections that one application serves: a name -> its shelf, with everything that answering from it needs."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from werkzeug.exceptions import NotFound
+
+from search.collection import Collection
+from search.errors import SearchError
+from search.records import ImageRecord
+from search.searcher import Searcher
+from search.types import TARGETS, Target
+from web.thumbnails import Thumbnails
+from web.uploads import Uploads
+
+if TYPE_CHECKING:
+    from search.encoder import Encoder
+
+LoadEncoder = Callable[[str], "Encoder"]
+"""A model's name -> its encoder."""
+
+MAX_ID = 2**63 - 1
+"""The largest id that a catalog can hold."""
+
+_log = logging.getLogger(__name__)
+
+
+class Shelf:
+    """One collection with its name in URLs, its searcher and its thumbnails."""
+
+    def __init__(self, name: str, searcher: Searcher) -> None:
+        self.name = name
+        self.searcher = searcher
+        self.collection = searcher.collection
+        self.catalog = searcher.collection.catalog
+        self.thumbnails = Thumbnails(self.collection.directory / "thumbnails")
+        self._sample: tuple[int, list[int]] = (-1, [])
+
+    def record(self, image_id: int) -> ImageRecord:
+        """The row of an image; NotFound without one."""
+        found = self.catalog.images([image_id]) if 0 < image_id <= MAX_ID else {}
+        if image_id not in found:
+            raise NotFound(f"no image has the id {image_id} in the collection {self.name}")
+        return found[image_id]
+
+    def sizes(self) -> dict[Target, int]:
+        """How many images and texts are searched."""
+        return {target: len(self.collection.index(target)) for target in TARGETS}
+
+    def sample(self, count: int) -> list[int]:
+        """The ids of some images, spread over the live index; the same ones until a build publishes."""
+        generation = self.catalog.state().generation
+        if self._sample[0] != generation:
+            index = self.collection.index("images")
+            places = dict.fromkeys(place * len(index) // count for place in range(count))
+            ids = [int(id_) for place in places for id_ in index.contents(place, 1)[0]]
+            self._sample = generation, ids
+        return self._sample[1]
+
+    def warm(self) -> None:
+        """Do once what would make the first request slow."""
+        for target in TARGETS:
+            self.collection.index(target)
+        self.searcher.by_text("warm", k=1)
+
+
+class Library:
+    """All shelves, the first of which is the default, and the pictures that visitors asked with."""
+
+    def __init__(self, collections: Sequence[Collection], load_encoder: LoadEncoder) -> None:
+        self._load_encoder = load_encoder
+        self._encoders: dict[str, Encoder] = {}
+        self._loading = threading.Lock()
+        self._warmed = threading.Event()
+        self.uploads = Uploads()
+        self.shelves = {
+            name: Shelf(name, Searcher(collection, partial(self._encoder, collection.identity.model)))
+            for name, collection in _named(collections)
+        }
+        self.default = next(iter(self.shelves.values()))
+
+    def shelf(self, name: str | None) -> Shelf:
+        """The shelf of this name, the default one for None or ""; NotFound for a name that is not served."""
+        if not name:
+            return self.default
+        if name not in self.shelves:
+            raise NotFound(f"no collection is called {name!r}; there are: {', '.join(self.shelves)}")
+        return self.shelves[name]
+
+    @property
+    def ready(self) -> bool:
+        """Whether the models are loaded, so that a query is answered at once."""
+        return self._warmed.is_set()
+
+    def warm(self) -> None:
+        """Load every model and index. What cannot be loaded is logged and told again to the queries that need it."""
+        try:
+            for shelf in self.shelves.values():
+                shelf.warm()
+        except SearchError as error:
+            _log.error("not ready: %s", error)
+        else:
+            self._warmed.set()
+
+    def _encoder(self, model: str) -> Encoder:
+        """Loaded once for all collections of the model, whichever threads ask first."""
+        with self._loading:
+            if model not in self._encoders:
+                self._encoders[model] = self._load_encoder(model)
+            return self._encoders[model]
+
+
+def _named(collections: Sequence[Collection]) -> Iterator[tuple[str, Collection]]:
+    """Each collection under its directory's name, with a number where that is taken."""
+    taken: set[str] = set()
+    for collection in collections:
+        stem = Path(collection.directory).resolve().name or "collection"
+        name, number = stem, 2
+        while name in taken:
+            name, number = f"{stem}-{number}", number + 1
+        taken.add(name)
+        yield name, collection

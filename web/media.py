@@ -1,0 +1,101 @@
+"""Pictures by id only: originals, thumbnails, and small copies of what visitors asked with."""
+
+from __future__ import annotations
+
+import io
+import stat
+from pathlib import Path
+
+from flask import Blueprint, Response, request, send_file
+from werkzeug.exceptions import NotFound
+
+from search.errors import BadPicture
+from search.image import decode_picture, read_file
+from search.records import ImageRecord
+from search.settings import MAX_MEGAPIXELS
+from search.thumbnail import thumbnail as shrink
+from web.current import choose_shelf, library_of
+from web.present import readable
+from web.thumbnails import SIZES, key_of
+
+blueprint = Blueprint("media", __name__, url_prefix="/media")
+
+SAFE_TYPES = {
+    "JPEG": "image/jpeg",
+    "MPO": "image/jpeg",
+    "PNG": "image/png",
+    "WEBP": "image/webp",
+    "GIF": "image/gif",
+    "AVIF": "image/avif",
+    "BMP": "image/bmp",
+}
+"""Formats that every browser shows; of the others a JPEG is made."""
+
+CONVERTED_PIXELS = 4096
+"""Longest side of a picture that is made for a browser that cannot show the original."""
+
+FOR_GOOD = "private, max-age=31536000, immutable"
+
+
+@blueprint.get("/images/<int:image_id>/original")
+def original(image_id: int) -> Response:
+    record = choose_shelf(request.args.get("collection")).record(image_id)
+    mimetype = SAFE_TYPES.get(record.facts.format)
+    try:
+        response = _as_it_is(record, mimetype) if mimetype else _converted(record)
+    except BadPicture as error:
+        raise NotFound(f"the picture with the id {image_id} cannot be shown: {error}") from error
+    response.headers["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'; sandbox"
+    return response
+
+
+@blueprint.get("/images/<int:image_id>/thumbnail/<int:size>")
+def thumbnail(image_id: int, size: int) -> Response:
+    if size not in SIZES:
+        raise NotFound(f"no thumbnail has {size} pixels; there are: {', '.join(map(str, SIZES))}")
+    shelf = choose_shelf(request.args.get("collection"))
+    record = shelf.record(image_id)
+    try:
+        data = shelf.thumbnails.get(image_id, record, size)
+    except BadPicture as error:
+        raise NotFound(f"the picture with the id {image_id} cannot be shown: {error}") from error
+    key = key_of(image_id, record)
+    response = send_file(io.BytesIO(data), mimetype="image/webp", etag=f"{key}-{size}")
+    if key.startswith(request.args.get("v") or "-"):
+        response.headers["Cache-Control"] = FOR_GOOD
+    return response
+
+
+@blueprint.get("/uploads/<key>")
+def upload(key: str) -> Response:
+    """A small copy of a picture that was asked with; whoever has the key had the picture or the link."""
+    if (kept := library_of().uploads.get(key)) is None:
+        raise NotFound("this picture is no longer held here")
+    response = send_file(io.BytesIO(kept.preview), mimetype="image/webp", etag=key)
+    response.headers["Cache-Control"] = FOR_GOOD
+    return response
+
+
+def _as_it_is(record: ImageRecord, mimetype: str) -> Response:
+    file = Path(record.path)
+    try:
+        status = file.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise BadPicture("not a regular file")
+        etag = f"{status.st_mtime_ns:x}-{status.st_size:x}"
+        return send_file(file, mimetype=mimetype, download_name=_safe_name(file), etag=etag)
+    except OSError as error:
+        raise BadPicture(f"cannot be read: {error.strerror}") from error
+
+
+def _converted(record: ImageRecord) -> Response:
+    file = Path(record.path)
+    picture = decode_picture(read_file(file), max_pixels=MAX_MEGAPIXELS * 1_000_000)
+    data = shrink(picture.image, CONVERTED_PIXELS, encoding="JPEG")
+    name = f"{Path(_safe_name(file)).stem}.jpg"
+    return send_file(io.BytesIO(data), mimetype="image/jpeg", download_name=name)
+
+
+def _safe_name(file: Path) -> str:
+    """The file's name without what would break a header."""
+    return "".join(character for character in readable(file.name) if character.isprintable())

@@ -1,0 +1,124 @@
+"""The pages: the start, results, one image, the status. Every state but an upload in flight is a URL."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import PurePath
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from search.query import IdTerm
+from search.settings import MAX_K
+from web.current import choose_shelf, library_of
+from web.library import Shelf
+from web.params import Asked
+from web.present import Tile, relative_path, size_of, tile_of, tiles_of_hits, tiles_of_ids
+
+blueprint = Blueprint("pages", __name__)
+
+PAGE = 60
+"""Hits on the first page, and how many more each further one adds."""
+
+SAMPLE = 36
+EXAMPLES = 5
+SIMILAR = 18
+NEAREST_TEXTS = 6
+SHOWN_FAILURES = 20
+SHOWN_RUNS = 5
+
+GENERAL_EXAMPLES = ("a dog in the snow", "people at the beach", "something red", "flowers", "a street at night")
+"""For a collection without captions to take examples from."""
+
+_EXAMPLE_LENGTH = range(12, 48)
+
+
+@blueprint.get("/")
+def start() -> str:
+    shelf = choose_shelf(request.args.get("collection"))
+    tiles = tiles_of_ids(shelf, shelf.sample(SAMPLE))
+    return render_template("start.html", tiles=tiles, examples=_examples(tiles), sizes=shelf.sizes())
+
+
+@blueprint.get("/search")
+def search() -> ResponseReturnValue:
+    shelf = choose_shelf(request.args.get("collection"))
+    asked = Asked.read(request.args)
+    if asked.is_empty:
+        return redirect(url_for("pages.start"))
+    k = PAGE if asked.k is None else asked.k
+    hits = shelf.searcher.search(asked.terms(shelf, library_of().uploads), k=k, target=asked.target)
+    sizes = shelf.sizes()
+    more = replace(asked, k=min(k + PAGE, MAX_K)) if len(hits) == k < min(sizes[asked.target], MAX_K) else None
+    return render_template("results.html", asked=asked, tiles=tiles_of_hits(shelf, hits), more=more, sizes=sizes)
+
+
+@blueprint.post("/search")
+def ask() -> ResponseReturnValue:
+    """Take the form, keep its picture for a while, and go to the URL of what it asks."""
+    shelf = choose_shelf(request.form.get("collection"))
+    asked = replace(Asked.read(request.form), k=None)
+    if request.form.get("asked_in", shelf.name) != shelf.name:
+        asked = replace(asked, id=None)  # an id means nothing in another collection
+    if file := request.files.get("image"):
+        asked = replace(asked, picture=library_of().uploads.add(file.read()), id=None)
+    return redirect(url_for("pages.search", **asked.to_args()), 303)
+
+
+@blueprint.get("/images/<int:image_id>")
+def image(image_id: int) -> str:
+    shelf = choose_shelf(request.args.get("collection"))
+    tile = tile_of(shelf, image_id)
+    similar = shelf.searcher.by_id(image_id, k=SIMILAR)
+    return render_template(
+        "image.html",
+        tile=tile,
+        folder=_folder(tile.path),
+        size_bytes=size_of(tile.record.path),
+        similar=tiles_of_hits(shelf, similar),
+        nearest=_nearest_texts(shelf, tile),
+    )
+
+
+@blueprint.get("/status")
+def status() -> str:
+    shelf = choose_shelf(request.args.get("collection"))
+    roots = shelf.catalog.roots()
+    state = shelf.catalog.state()
+    return render_template(
+        "status.html",
+        identity=shelf.collection.identity,
+        counts=shelf.catalog.counts(),
+        index=shelf.collection.index("images"),
+        state=state,
+        size_bytes=sum(shelf.collection.sizes().values()),
+        folders=[PurePath(root.path).name for root in roots],
+        runs=shelf.catalog.last_runs(SHOWN_RUNS),
+        failures=[
+            (relative_path(path, roots), reason, when)
+            for path, reason, when in shelf.catalog.failures()[:SHOWN_FAILURES]
+        ],
+    )
+
+
+def _examples(tiles: list[Tile]) -> list[str]:
+    """Captions of the pictures that are shown, one of each picture, if they are short enough to be a query."""
+    captions = (
+        next((text for text in tile.captions if len(text) in _EXAMPLE_LENGTH), None)
+        for tile in tiles[:: len(tiles) // EXAMPLES or 1]
+    )
+    found = [text.rstrip(" .") for text in captions if text]
+    return found[:EXAMPLES] or list(GENERAL_EXAMPLES)
+
+
+def _nearest_texts(shelf: Shelf, tile: Tile) -> list[Tile]:
+    """Hits among the texts, each wording once, without the image's own captions."""
+    hits = shelf.searcher.search([IdTerm(tile.id)], k=NEAREST_TEXTS + len(tile.captions), target="texts")
+    own = set(tile.captions)
+    found = {near.text: near for near in reversed(tiles_of_hits(shelf, hits)) if near.text not in own}
+    return list(reversed(found.values()))[:NEAREST_TEXTS]
+
+
+def _folder(path: str) -> str:
+    folder = str(PurePath(path).parent)
+    return "" if folder == "." else folder

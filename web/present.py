@@ -1,0 +1,182 @@
+"""Rows and hits -> what may be shown of them: names relative to the followed folders, sizes, words."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path, PurePath
+from typing import Any
+
+from search.records import ImageRecord
+from search.types import EncoderIdentity, Facts, Hit, Root
+from web.library import Shelf
+from web.thumbnails import SIZES, key_of
+
+RATIO_STEP = 1.05
+"""Tiles take the nearest of the aspect ratios in grid.css, which are powers of this: no style is written inline."""
+
+NARROWEST, WIDEST = -16, 24
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """An image to be shown, with its score and text if it is a hit. `captions` are its own, for the alt text."""
+
+    id: int
+    record: ImageRecord
+    path: str
+    captions: Sequence[str] = ()
+    score: float | None = None
+    text: str | None = None
+
+    @property
+    def facts(self) -> Facts:
+        return self.record.facts
+
+    @property
+    def name(self) -> str:
+        return PurePath(self.path).name
+
+    @property
+    def alt(self) -> str:
+        return next(iter(self.captions), None) or self.facts.caption or self.name
+
+    @property
+    def key(self) -> str:
+        """Changes with the content, so that browsers may keep a thumbnail for good."""
+        return key_of(self.id, self.record)[:12]
+
+    @property
+    def ratio_class(self) -> str:
+        """The class in grid.css of the aspect ratio."""
+        step = round(math.log(self.facts.width / self.facts.height, RATIO_STEP))
+        return f"ratio-{min(max(step, NARROWEST), WIDEST) - NARROWEST}"
+
+    @property
+    def is_small(self) -> bool:
+        """Whether even the thumbnail of the grid shows all there is."""
+        return max(self.facts.width, self.facts.height) <= SIZES[0]
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """The thumbnails worth offering: (longest side, width) in pixels, ascending."""
+        longest = max(self.facts.width, self.facts.height)
+        useful = [size for place, size in enumerate(SIZES) if place == 0 or SIZES[place - 1] < longest]
+        return [(size, max(1, round(self.facts.width * min(1, size / longest)))) for size in useful]
+
+
+def tiles_of_hits(shelf: Shelf, hits: Iterable[Hit]) -> list[Tile]:
+    found = list(hits)
+    captions = shelf.catalog.captions([hit.image_id for hit in found])
+    roots = shelf.catalog.roots()
+    return [
+        Tile(
+            id=hit.image_id,
+            record=ImageRecord(str(hit.path), hit.facts),
+            path=relative_path(str(hit.path), roots),
+            captions=captions.get(hit.image_id, ()),
+            score=hit.score,
+            text=hit.text,
+        )
+        for hit in found
+    ]
+
+
+def tile_of(shelf: Shelf, image_id: int) -> Tile:
+    """One image; NotFound without its row."""
+    record = shelf.record(image_id)
+    captions = shelf.catalog.captions([image_id]).get(image_id, ())
+    return Tile(image_id, record, relative_path(record.path, shelf.catalog.roots()), captions)
+
+
+def tiles_of_ids(shelf: Shelf, ids: Sequence[int]) -> list[Tile]:
+    """The images among `ids` that exist, in their order."""
+    records, captions, roots = shelf.catalog.images(ids), shelf.catalog.captions(ids), shelf.catalog.roots()
+    return [
+        Tile(id_, records[id_], relative_path(records[id_].path, roots), captions.get(id_, ()))
+        for id_ in ids
+        if id_ in records
+    ]
+
+
+def relative_path(path: str, roots: Sequence[Root]) -> str:
+    """The path below the followed folder that holds it, in characters that can be written anywhere."""
+    holding = [root.path for root in roots if PurePath(path).is_relative_to(root.path)]
+    shown = PurePath(path).relative_to(max(holding, key=len)) if holding else PurePath(path).name
+    return readable(str(shown))
+
+
+def readable(text: str) -> str:
+    """A file name need not be UTF-8; its odd bytes become replacement characters."""
+    return os.fsencode(text).decode("utf-8", "replace")
+
+
+def model_name(identity: EncoderIdentity) -> str:
+    """The model's name; of a local folder its last part."""
+    path = PurePath(identity.model)
+    return path.name if path.is_absolute() else identity.model
+
+
+def facts_to_dict(facts: Facts) -> dict[str, Any]:
+    return {
+        "width": facts.width,
+        "height": facts.height,
+        "format": facts.format,
+        "taken_at": facts.taken_at.isoformat() if facts.taken_at else None,
+        "camera": facts.camera,
+        "lens": facts.lens,
+        "latitude": facts.latitude,
+        "longitude": facts.longitude,
+        "caption": facts.caption,
+    }
+
+
+def size_of(path: str) -> int | None:
+    """Bytes of a file, None where it is gone."""
+    try:
+        return Path(path).stat().st_size
+    except OSError:
+        return None
+
+
+def _bytes(size_bytes: int) -> str:
+    value, units = float(size_bytes), iter(("bytes", "kB", "MB", "GB", "TB"))
+    unit = next(units)
+    while value >= 1000 and unit != "TB":
+        value, unit = value / 1000, next(units)
+    return f"{value:.0f} {unit}" if value >= 100 or unit == "bytes" else f"{value:.1f} {unit}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def _sentence(message: str) -> str:
+    return message[:1].upper() + message[1:].rstrip(".") + "."
+
+
+def _number(value: int) -> str:
+    return f"{value:,}"
+
+
+def _when(moment: datetime) -> str:
+    return f"{moment.day} {moment:%B %Y, %H:%M}"
+
+
+def _score(score: float) -> str:
+    return f"{score:.3f}".replace("-", "\u2212")
+
+
+FILTERS = {
+    "bytes": _bytes,
+    "counted": _counted,
+    "number": _number,
+    "when": _when,
+    "score": _score,
+    "model": model_name,
+    "sentence": _sentence,
+    "readable": readable,
+}

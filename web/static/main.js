@@ -1,0 +1,11 @@
+// What scripts add to pages that work without them.
+
+import { prepareCopying } from "./copy.js";
+import { prepareLightbox } from "./lightbox.js";
+import { prepareMore } from "./more.js";
+import { prepareSearch } from "./search.js";
+
+prepareSearch(document.querySelector(".search"), document.querySelector(".drop-hint"));
+prepareLightbox(document.querySelector(".lightbox"));
+prepareMore(document.querySelector("main"));
+prepareCopying();

@@ -1,0 +1,64 @@
+"""An image of a collection -> its thumbnail: made once, then read from the disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from search.image import decode_picture, read_file
+from search.records import ImageRecord
+from search.settings import MAX_MEGAPIXELS
+from search.thumbnail import thumbnail
+
+SIZES = (448, 1280)
+"""Longest side in pixels: for the grid, and for one picture on the screen."""
+
+_making = threading.BoundedSemaphore(os.cpu_count() or 1)
+"""Pictures decoded at once, so that a page full of new ones leaves memory and processors to the queries."""
+
+
+class Thumbnails:
+    """The thumbnails of one collection, in `folder`. Losing them costs time, nothing else."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def get(self, image_id: int, record: ImageRecord, size: int) -> bytes:
+        """WebP bytes, at most `size` pixels on the longer side. Raises BadPicture when the file is gone or broken."""
+        key = key_of(image_id, record)
+        file = self._folder / key[:2] / f"{key}-{size}.webp"
+        with suppress(OSError):
+            return file.read_bytes()
+        data = render(record, size)
+        with suppress(OSError):  # a full or read-only disk: it is made again the next time
+            _write(file, data)
+        return data
+
+
+def key_of(image_id: int, record: ImageRecord) -> str:
+    """A name for the image's content: an id means one content, and the row tells collections made anew apart."""
+    return hashlib.sha256(repr((image_id, record.path, record.facts)).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def render(record: ImageRecord, size: int) -> bytes:
+    """The picture in its file as WebP. Raises BadPicture."""
+    with _making:
+        picture = decode_picture(read_file(Path(record.path)), max_pixels=MAX_MEGAPIXELS * 1_000_000)
+        return thumbnail(picture.image, size)
+
+
+def _write(file: Path, data: bytes) -> None:
+    """Readers see the whole file or none. It may be lost in a crash: it can be made again."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, aside = tempfile.mkstemp(dir=file.parent, prefix=".new-")
+    try:
+        with open(descriptor, "wb") as stream:  # noqa: PTH123
+            stream.write(data)
+        Path(aside).replace(file)
+    except OSError:
+        Path(aside).unlink(missing_ok=True)
+        raise
