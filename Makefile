@@ -1,0 +1,46 @@
+# make demo   set up and run the main job: build the sample collection and search it
+# make test   set up and pass the tests: lint, types, everything under tests/
+#
+# Both make a virtual environment in $(VENV) once and use it again. PYTHON names the interpreter, 3.11 or 3.12.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+SAMPLE := data/collections/sample
+
+.PHONY: demo test lint types lock clean
+
+demo: $(INSTALLED)
+	$(BIN)/python -m indexer build data/sample --model bundled --collection $(SAMPLE)
+	$(BIN)/python -m search "a red apple on a blue background" --collection $(SAMPLE) -k 3
+	$(BIN)/python -m search "two cats" --collection $(SAMPLE) -k 3
+	$(BIN)/python -m search id:1 --target texts --collection $(SAMPLE) -k 3
+	@echo
+	@echo "The search page: $(BIN)/python -m web --collection $(SAMPLE)"
+
+test: $(INSTALLED) lint types
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED)
+	$(BIN)/mypy
+
+# Installs again when the requirements change.
+$(INSTALLED): pyproject.toml constraints.txt
+	@echo "== installing into $(VENV); the first time downloads PyTorch, some gigabytes"
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13) and "Python 3.11 or 3.12 is needed, this is " + sys.version + "; give another: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $(INSTALLED)
+
+# Writes down the versions that are installed now, for everyone's next installation.
+lock: $(INSTALLED)
+	echo "# The versions that the tests passed with. Made by: make lock" > constraints.txt
+	$(BIN)/python -m pip freeze --exclude-editable >> constraints.txt
+
+clean:
+	rm -rf $(VENV) $(SAMPLE)

@@ -1,0 +1,278 @@
+"""The command lines as a person uses them, on drawn pictures with the bundled model."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from indexer.cli import main as indexer
+from search.__main__ import main as search
+from search.settings import PROJECT
+from tests.conftest import paint
+
+
+@pytest.fixture
+def folder(tmp_path: Path, drawings: Path) -> Path:
+    """A few of the sample pictures, to be changed at will."""
+    folder = tmp_path / "my photos"
+    folder.mkdir()
+    for file in sorted(drawings.glob("*/*.jpg"))[:12]:
+        (folder / file.name).write_bytes(file.read_bytes())
+    return folder
+
+
+class Runner:
+    """`run(main, verb, ...)` -> (exit code, stdout), parsed with `--json`; `run.err` is what went to stderr."""
+
+    def __init__(self, collection: Path, capture: pytest.CaptureFixture[bytes]) -> None:
+        self.collection = collection
+        self.err = ""
+        self._capture = capture
+
+    def __call__(self, main: Callable[[list[str]], int], *words: object) -> tuple[int, Any]:
+        code = main([*(str(word) for word in words), "--collection", str(self.collection)])
+        captured = self._capture.readouterr()
+        out, self.err = os.fsdecode(captured.out), captured.err.decode()
+        return code, json.loads(out) if "--json" in words else out
+
+
+@pytest.fixture
+def run(tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> Runner:
+    return Runner(tmp_path / "collection", capsysbinary)
+
+
+@pytest.fixture
+def built(run: Runner, folder: Path) -> dict[str, Any]:
+    code, report = run(indexer, "build", folder, "--model", "bundled", "--json")
+    assert code == 0
+    return report
+
+
+def test_a_folder_becomes_searchable_by_picture(run: Runner, built: dict[str, Any], folder: Path) -> None:
+    assert (built["new"], built["failed"]) == (12, 0)
+    first = sorted(folder.iterdir())[0]
+    code, found = run(search, first, "-k", 3, "--json")
+    assert code == 0
+    assert found["hits"][0]["path"] == str(first)
+    assert len(found["hits"]) == 3
+    assert found["hits"][0]["score"] == pytest.approx(1, abs=1e-3)
+
+
+def test_paths_are_printed_a_line_each(run: Runner, built: dict[str, Any], folder: Path) -> None:
+    code, out = run(search, "a picture", "--paths")
+    assert code == 0
+    assert len(out.splitlines()) == 10
+    assert set(out.splitlines()) < {str(file) for file in folder.iterdir()}
+
+
+def test_a_table_shows_score_id_and_path(run: Runner, built: dict[str, Any]) -> None:
+    _, out = run(search, "a picture", "-k", 1)
+    score, image_id, path = out.strip().split(maxsplit=2)
+    assert -1 <= float(score) <= 1
+    assert image_id.startswith("id:")
+    assert Path(path).is_file()
+    code, same = run(search, image_id, "--paths")
+    assert code == 0 and len(same.splitlines()) == 10
+
+
+def test_a_second_build_and_an_update_change_nothing(run: Runner, built: dict[str, Any], folder: Path) -> None:
+    for words in (("build", folder), ("update",)):
+        code, report = run(indexer, *words, "--json")
+        assert (code, report["unchanged"], report["encoded"]) == (0, 12, 0)
+
+
+def test_update_follows_the_remembered_folders(run: Runner, built: dict[str, Any], folder: Path) -> None:
+    files = sorted(folder.iterdir())
+    files[0].rename(folder / "renamed.jpg")
+    files[1].unlink()
+    paint(folder / "new.png", "red")
+    code, report = run(indexer, "update", "--json")
+    assert code == 0
+    assert {name: report[name] for name in ("new", "moved", "removed", "encoded")} == {
+        "new": 1,
+        "moved": 1,
+        "removed": 1,
+        "encoded": 1,
+    }
+
+
+def test_exclusions_are_remembered(run: Runner, folder: Path) -> None:
+    paint(folder / "raw" / "a.png", "red")
+    run(indexer, "build", folder, "--model", "bundled", "--exclude", "raw", "--json")
+    _, report = run(indexer, "update", "--json")
+    assert (report["unchanged"], report["new"]) == (12, 0)
+
+
+def test_removed_files_stay_out_and_stay_on_disk(run: Runner, built: dict[str, Any], folder: Path) -> None:
+    file = sorted(folder.iterdir())[0]
+    code, done = run(indexer, "remove", file, "--json")
+    assert (code, done) == (0, {"removed": 1})
+    assert file.is_file()
+    _, report = run(indexer, "update", "--json")
+    assert (report["unchanged"], report["new"]) == (11, 0)
+    code, _ = run(indexer, "remove", folder / "nothing here")
+    assert code == 1
+    _, done = run(indexer, "remove", folder, "--json")
+    assert done == {"removed": 11}
+    _, status = run(indexer, "status", "--json")
+    assert (status["images"], status["roots"]) == (0, [])
+
+
+def test_status_tells_what_there_is(run: Runner, built: dict[str, Any], folder: Path) -> None:
+    (folder / "broken.jpg").write_bytes(b"not a picture")
+    run(indexer, "update")
+    code, status = run(indexer, "status", "--json")
+    assert code == 0
+    assert (status["images"], status["model"], status["index"]) == (12, "bundled", "exact")
+    assert status["published"] is True
+    assert [Path(failure["path"]).name for failure in status["failures"]] == ["broken.jpg"]
+    assert [run["report"]["new"] for run in status["runs"]] == [0, 12]
+    _, words = run(indexer, "status")
+    assert "broken.jpg" in words and str(folder) in words
+
+
+def test_verify_answers_by_exit_code_and_repairs(run: Runner, built: dict[str, Any], tmp_path: Path) -> None:
+    assert run(indexer, "verify")[0] == 0
+    for file in (tmp_path / "collection").glob("images-*.faiss"):
+        file.unlink()
+    code, findings = run(indexer, "verify", "--json")
+    assert (code, findings["clean"]) == (1, False)
+    assert run(indexer, "verify", "--repair")[0] == 0
+    assert run(indexer, "verify")[0] == 0
+
+
+def test_models_are_listed_with_the_bundled_one_here(capsys: pytest.CaptureFixture[str]) -> None:
+    assert indexer(["models", "--json"]) == 0
+    listed = {model["name"]: model for model in json.loads(capsys.readouterr().out)["models"]}
+    assert listed["bundled"]["here"] is True
+    assert listed["ViT-L-14-336/openai"]["imagenet_top1"] == 76.56
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["a dog", "-k", "0"], "from 1 to 1000"),
+        (["a dog", "-k", "5000"], "from 1 to 1000"),
+        ([" "], "empty query"),
+        (["./nowhere.jpg"], "nowhere.jpg"),
+        (["id:99999"], "no image has the id 99999"),
+    ],
+)
+def test_a_bad_query_is_one_line_and_exit_code_2(
+    run: Runner, built: dict[str, Any], words: list[str], message: str
+) -> None:
+    assert run(search, *words) == (2, "")
+    assert message in run.err
+    assert run.err.count("\n") == 1
+
+
+def test_no_collection_no_folder_and_another_model_are_refused(
+    run: Runner, built: dict[str, Any], folder: Path, tmp_path: Path, tiny_model: Path
+) -> None:
+    assert run(indexer, "build", tmp_path / "nowhere")[0] == 2
+    assert "does not exist" in run.err
+    assert run(indexer, "build", next(folder.iterdir()))[0] == 2
+    assert "is a file; name its folder" in run.err
+    assert run(indexer, "build", folder, "--model", tiny_model)[0] == 2
+    assert f"--model {tiny_model} --collection NEW_DIRECTORY" in run.err
+    run.collection = tmp_path / "no collection"
+    assert run(search, "a dog")[0] == 2
+    assert "python -m indexer build" in run.err
+
+
+def test_an_empty_collection_answers_no(tmp_path: Path, run: Runner) -> None:
+    (tmp_path / "empty").mkdir()
+    run(indexer, "build", tmp_path / "empty", "--model", "bundled")
+    assert run(search, "a dog") == (1, "")
+
+
+def test_names_that_are_no_utf_8_go_in_and_come_out_byte_by_byte(run: Runner, folder: Path, tmp_path: Path) -> None:
+    odd = os.fsencode(folder) + b"/caf\xe9.jpg"
+    sorted(folder.iterdir())[0].rename(os.fsdecode(odd))
+    run(indexer, "build", folder, "--model", "bundled")
+    code, out = run(search, os.fsdecode(odd), "--paths", "-k", 1)
+    assert (code, os.fsencode(out)) == (0, odd + b"\n")
+    assert run(search, "x", "-k", 20)[1].count("\n") == 12
+    assert run(indexer, "status")[0] == 0
+
+
+def start(*words: object, **options: Any) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", *(str(word) for word in words)]
+    return subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+
+def test_ctrl_c_ends_with_130_and_keeps_what_is_done(tmp_path: Path, run: Runner) -> None:
+    folder = tmp_path / "many"
+    for number in range(3000):
+        paint(folder / f"{number}.png", "red", (number + 1, 3))
+    process = start(
+        "indexer",
+        "build",
+        folder,
+        "--model",
+        "bundled",
+        "--collection",
+        tmp_path / "collection",
+        "--batch-size",
+        8,
+        "--json",
+    )
+    wait_for(lambda: images_in(tmp_path / "collection") > 0)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    report = json.loads(out)
+    assert process.returncode == 130
+    assert report["interrupted"] and 0 < report["new"] < 3000
+    assert run(indexer, "verify")[0] == 0
+    assert run(indexer, "status", "--json")[1]["images"] == report["new"]
+
+
+def test_a_second_build_at_once_is_refused_naming_the_first(tmp_path: Path, run: Runner) -> None:
+    folder = tmp_path / "many"
+    for number in range(3000):
+        paint(folder / f"{number}.png", "red", (number + 1, 3))
+    words = ["build", folder, "--model", "bundled"]
+    process = start("indexer", *words, "--collection", run.collection, "--batch-size", 8)
+    wait_for(lambda: images_in(run.collection) > 0)
+    assert run(indexer, *words)[0] == 2
+    assert f"process {process.pid}" in run.err
+    process.kill()
+    process.communicate()
+
+
+def test_watch_makes_a_new_picture_searchable(run: Runner, built: dict[str, Any], folder: Path, tmp_path: Path) -> None:
+    process = start("indexer", "watch", "--collection", tmp_path / "collection")
+    try:
+        assert process.stderr is not None
+        assert b"watching" in process.stderr.readline()
+        time.sleep(1)  # the watch begins after its first update
+        paint(folder / "new.png", "yellow")
+        wait_for(lambda: run(indexer, "status", "--json")[1]["images"] == 13)
+        (folder / "new.png").unlink()
+        wait_for(lambda: run(indexer, "status", "--json")[1]["images"] == 12)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+def images_in(directory: Path) -> int:
+    from search.collection import Collection
+
+    return Collection.open(directory).catalog.counts()["images"] if Collection.exists(directory) else 0
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not so within {seconds} s"
+        time.sleep(0.1)

@@ -1,0 +1,103 @@
+"""The import diagram: which module may know which library, and what a quick answer may not load."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import search
+from search.settings import PROJECT
+
+FILES = sorted(file for package in ("search", "indexer", "web") for file in (PROJECT / package).rglob("*.py"))
+
+HOMES = {
+    "torch": {"search/encoder.py", "search/checkpoints.py"},
+    "open_clip": {"search/encoder.py", "search/checkpoints.py"},
+    "faiss": {"search/index.py"},
+    "sqlalchemy": {
+        "search/catalog.py",
+        "search/apply.py",
+        "search/schema.py",
+        "search/migrate.py",
+        "search/migrations/",
+    },
+    "alembic": {"search/migrate.py", "search/migrations/"},
+    "flask": {"web/"},
+    "waitress": {"web/serving.py"},
+    "werkzeug": {"web/"},
+    "argparse": {"search/__main__.py", "indexer/cli.py", "indexer/commands.py", "web/__main__.py"},
+    "tqdm": {"indexer/commands.py"},
+    "watchfiles": {"indexer/watch.py"},
+    "rawpy": {"search/raw.py"},
+    "pillow_heif": {"search/image.py"},
+}
+"""Library -> the files, or folders, that may import it."""
+
+
+def imports(file: Path) -> set[str]:
+    """The modules that a file imports anywhere, but for type checking alone."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    typing_only = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    nodes = [node for node in ast.walk(tree) if id(node) not in typing_only]
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return plain | {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PROJECT)))
+def test_a_file_imports_only_what_is_its_own(file: Path) -> None:
+    name = file.relative_to(PROJECT).as_posix()
+    libraries = {module.partition(".")[0] for module in imports(file)}
+    strangers = [
+        library
+        for library in libraries & HOMES.keys()
+        if not any(name == home or (home.endswith("/") and name.startswith(home)) for home in HOMES[library])
+    ]
+    assert strangers == []
+    package = name.partition("/")[0]
+    forbidden = {"search": {"indexer", "web"}, "indexer": {"web"}, "web": {"indexer"}}[package]
+    assert libraries & forbidden == set()
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PROJECT)))
+def test_a_file_is_short_enough_to_be_read_at_once(file: Path) -> None:
+    assert len(file.read_text(encoding="utf-8").splitlines()) <= 250
+
+
+@pytest.mark.parametrize(
+    ("words", "absent"),
+    [
+        (["indexer", "--help"], ["torch", "faiss", "sqlalchemy", "numpy", "PIL"]),
+        (["search", "--help"], ["torch", "faiss", "sqlalchemy", "numpy", "PIL"]),
+        (["web", "--help"], ["torch", "faiss", "sqlalchemy", "numpy", "PIL", "flask"]),
+        (["indexer", "status", "--collection", "nowhere"], ["torch", "open_clip"]),
+        (["indexer", "models"], ["torch", "open_clip"]),
+    ],
+    ids=" ".join,
+)
+def test_a_quick_answer_loads_nothing_heavy(words: list[str], absent: list[str]) -> None:
+    program = (
+        "import runpy, sys\n"
+        f"sys.argv = {words!r}\n"
+        "try:\n    runpy.run_module(sys.argv[0], run_name='__main__')\n"
+        "except SystemExit:\n    pass\n"
+        f"print([name for name in {absent!r} if name in sys.modules], file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_the_public_names_are_those_of_all() -> None:
+    assert sorted(search._MODULES) == sorted(search.__all__)
+    for name in search.__all__:
+        assert getattr(search, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = search.nothing
