@@ -44,8 +44,8 @@ class Options:
     publish_seconds: float = PUBLISH_SECONDS
 
 
-Progress = Callable[[Report, int], None]
-"""Called after every batch with the report so far and the number of files that need work."""
+Progress = Callable[[Report, int, int], None]
+"""Called after every batch with the report so far, the number of files read, and of those to read in all."""
 
 
 def build(
@@ -114,13 +114,15 @@ class _Build:
 
     def _read(self, works: Sequence[Work]) -> None:
         """Read, encode and write; then once more those whose known content went in the meantime."""
-        total = len(works)
+        done = total = 0
         known = self._collection.catalog.known_digests() if works else set()
         while works and not self._stop.is_set():
+            total += len(works)
             for items, vectors in self._encoded(works, known):
                 self._write(self._resolver.changes(items, vectors))
                 known.update(vectors)
-                self._progress(self._report, total)
+                done += len(items)
+                self._progress(self._report, done, total)
                 self._publish_now_and_then()
             works, known = self._resolver.again, set()
             self._resolver.again = []

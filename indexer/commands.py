@@ -128,10 +128,10 @@ def _run(
         options = replace(options, workers=arguments.workers)
     with tqdm(unit=" images", disable=None, dynamic_ncols=True) as bar:
 
-        def show(report: Report, total: int) -> None:
+        def show(report: Report, done: int, total: int) -> None:
             bar.total = total
             bar.set_postfix(new=report.new, failed=report.failed, refresh=False)
-            bar.update(report.done - bar.n)
+            bar.update(done - bar.n)
 
         return run_build(collection, roots, load, options=options, progress=show, stop=stop)
 

@@ -34,14 +34,10 @@ class Report:
     bad_captions: dict[str, None] = field(default_factory=dict)
 
     @property
-    def done(self) -> int:
-        """Files that needed work and got it."""
-        return self.new + self.changed + self.moved + self.copied + self.failed
-
-    @property
     def wrote(self) -> bool:
         """Whether the collection is different now."""
-        return bool(self.done or self.recaptioned or self.removed)
+        counts = (self.new, self.changed, self.moved, self.copied, self.recaptioned, self.removed, self.failed)
+        return any(counts)
 
     @property
     def images_per_second(self) -> float:

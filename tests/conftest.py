@@ -67,7 +67,7 @@ def index(collection: Collection, encoder: ColorEncoder) -> Build:
                 roots,
                 lambda: encoder,
                 options=Options(**options),
-                progress=lambda _report, _total: None,
+                progress=lambda *_: None,
                 stop=stop or threading.Event(),
             )
 

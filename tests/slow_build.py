@@ -38,7 +38,7 @@ def main(directory: str, folder: str) -> None:
             [Root(folder)],
             lambda: encoder,
             options=Options(batch_size=4, publish_seconds=0.05),
-            progress=lambda _report, _total: None,
+            progress=lambda *_: None,
             stop=threading.Event(),
         )
 

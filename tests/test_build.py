@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from indexer.build import Options, build
 from search.collection import Collection
 from search.errors import CollectionBusy
 from search.searcher import Searcher
+from search.types import Root
 from search.verify import verify
 from tests.colors import ColorEncoder
 from tests.conftest import Build, paint
@@ -291,3 +293,21 @@ def test_a_bad_caption_file_is_told_of_once_and_stops_nothing(index: Build, phot
     assert report.new == 3
     (problem,) = report.bad_captions
     assert problem.startswith(str(photos / "captions.json"))
+
+
+def test_progress_counts_every_file_read_up_to_the_last(
+    collection: Collection, photos: Path, encoder: ColorEncoder
+) -> None:
+    (photos / "broken.jpg").write_bytes(b"no picture")
+    seen = []
+    with collection.writing():
+        build(
+            collection,
+            [Root(str(photos))],
+            lambda: encoder,
+            options=Options(batch_size=2),
+            progress=lambda report, done, total: seen.append((report.new + report.failed, done, total)),
+            stop=threading.Event(),
+        )
+    assert seen[-1] == (4, 4, 4)
+    assert [done for _, done, _ in seen] == sorted(done for _, done, _ in seen)

@@ -80,7 +80,7 @@ def finish(directory: Path, folder: Folder) -> int:
             [Root(str(folder.path))],
             lambda: encoder,
             options=Options(),
-            progress=lambda _report, _total: None,
+            progress=lambda *_: None,
             stop=threading.Event(),
         )
     assert report.failed == 0
