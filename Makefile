@@ -13,9 +13,9 @@ SAMPLE := data/collections/sample
 
 demo: $(INSTALLED)
 	$(BIN)/python -m indexer build data/sample --model bundled --collection $(SAMPLE)
-	$(BIN)/python -m search "a red apple on a blue background" --collection $(SAMPLE) -k 3
-	$(BIN)/python -m search "two cats" --collection $(SAMPLE) -k 3
-	$(BIN)/python -m search id:1 --target texts --collection $(SAMPLE) -k 3
+	$(BIN)/python -m search "under the stars in a night sky" --collection $(SAMPLE) -k 3
+	$(BIN)/python -m search "a brain" --collection $(SAMPLE) -k 3
+	$(BIN)/python -m search ./data/sample/odd/upside-down.jpg --target texts --collection $(SAMPLE) -k 3
 	@echo
 	@echo "The search page: $(BIN)/python -m web --collection $(SAMPLE)"
 
@@ -32,7 +32,7 @@ types: $(INSTALLED)
 # Installs again when the requirements change.
 $(INSTALLED): pyproject.toml constraints.txt
 	@echo "== installing into $(VENV); the first time downloads PyTorch, some gigabytes"
-	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13) and "Python 3.11 or 3.12 is needed, this is " + sys.version + "; give another: make PYTHON=python3.12 ...")'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13) and "Python 3.11 or 3.12 is needed, this is " + sys.version + "; give another: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $(INSTALLED)

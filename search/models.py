@@ -81,7 +81,7 @@ MODELS: tuple[ModelInfo, ...] = (
               3512, 670.35, 83.08, 82.96, 94.30, 54.21, 72.42, _TOKENIZER),
     ModelInfo("ViT-H-14-378-quickgelu/dfn5b", "apple/DFN5B-CLIP-ViT-H-14-378", "apple-amlr",
               3947, 1006.96, 84.37, 82.02, 94.00, 55.64, 71.88, _RESEARCH_ONLY),
-    ModelInfo(BUNDLED, None, "MIT", 20, 0.2, note="knows drawn scenes, not photographs; always on this machine"),
+    ModelInfo(BUNDLED, None, "MIT", 17, 0.15, note="knows drawn scenes, not photographs; always on this machine"),
 )
 # fmt: on
 
