@@ -55,12 +55,25 @@ class Folder:
         (self.path / name).with_suffix(".txt").write_text(f"red {self._random.getrandbits(20)}\n")
 
 
+def start(directory: Path, folder: Path) -> subprocess.Popen[bytes]:
+    """A build in a process of its own that has just begun."""
+    command = [sys.executable, "-m", "tests.slow_build", str(directory), str(folder)]
+    child = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"ready\n"
+    return child
+
+
+def seconds_to_the_end(directory: Path, folder: Path) -> float:
+    with start(directory, folder) as child:
+        started = time.perf_counter()
+        assert child.wait() == 0
+    return time.perf_counter() - started
+
+
 def start_and_kill(directory: Path, folder: Path, after_s: float) -> bool:
     """Whether the build was still running when it was killed."""
-    command = [sys.executable, "-m", "tests.slow_build", str(directory), str(folder)]
-    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE) as child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == b"ready\n"
+    with start(directory, folder) as child:
         time.sleep(after_s)
         killed = child.poll() is None
         child.kill()
@@ -104,11 +117,13 @@ def check(directory: Path, folder: Folder) -> None:
 @pytest.mark.slow
 def test_builds_killed_at_random_moments_lose_nothing_and_do_nothing_twice(tmp_path: Path) -> None:
     folder, directory = Folder(tmp_path / "photos"), tmp_path / "collection"
+    folder.change()
+    whole_s = seconds_to_the_end(tmp_path / "undisturbed", folder.path)
     moments = random.Random(3)
     killed = 0
     for _ in range(KILLS):
         folder.change()
-        killed += start_and_kill(directory, folder.path, moments.uniform(0, 0.5))
+        killed += start_and_kill(directory, folder.path, moments.uniform(0, whole_s))
         committed = _pictures_done(directory, folder)
         encoded = finish(directory, folder)
         assert encoded <= len(folder.colors) - committed

@@ -65,7 +65,10 @@ def test_numbers_out_of_range_are_wrong_usage(options: Sequence[str]) -> None:
         main(options)
 
 
-def test_the_pages_are_there_while_the_model_is_not(collection: Collection, photos: Path, index: Build) -> None:
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_the_pages_are_there_while_the_model_is_not(
+    collection: Collection, photos: Path, index: Build, stop: signal.Signals
+) -> None:
     index(photos)
     words = [sys.executable, "-m", "web", "--collection", str(collection.directory), "--port", "0"]
     with subprocess.Popen(words, cwd=PROJECT, stderr=subprocess.PIPE, text=True) as server:
@@ -79,5 +82,8 @@ def test_the_pages_are_there_while_the_model_is_not(collection: Collection, phot
             urlopen(found[1] + "api/v1/ready")
         refused.value.close()
         assert "not ready: " in server.stderr.readline()
-        server.send_signal(signal.SIGINT)
-        assert server.wait(timeout=20) == 0
+        server.send_signal(stop)
+        try:
+            assert server.wait(timeout=20) == 0
+        finally:
+            server.kill()

@@ -16,7 +16,7 @@ THREADS = 8
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until interrupted and return the exit code."""
+    """Serve until Ctrl-C or SIGTERM and return the exit code."""
     arguments = parser().parse_args(argv)
     if not (arguments.insecure or _is_loopback(arguments.host)):
         return _refuse(

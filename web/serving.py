@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import socket
 import threading
 from collections.abc import Callable, Sequence
@@ -29,7 +30,7 @@ Tell = Callable[[str], None]
 def serve(
     directories: Sequence[Path], *, host: str, port: int, threads: int, device: str, models: Path, tell: Tell
 ) -> None:
-    """Open the collections, start to load their models, tell where they are served, and answer until Ctrl-C.
+    """Open the collections, start to load their models, tell where they are served, and answer until Ctrl-C or SIGTERM.
 
     Raises CollectionError for a directory that cannot be served and OSError for an address that cannot be used.
     """
@@ -45,6 +46,8 @@ def serve(
 
         app = create_app(collections, load)
         listener = stack.enter_context(_listen(host, port))
+        for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell started it with SIGINT ignored
+            signal.signal(number, signal.default_int_handler)
         threading.Thread(target=library_of(app).warm, name="warm", daemon=True).start()
         tell(f"serving {_named(collections)} on {_url(listener)} (Ctrl-C ends it)")
         options: dict[str, Any] = {
