@@ -60,8 +60,9 @@ def _add(connection: Connection, added: Sequence[NewImage]) -> None:
 
 def _fail(connection: Connection, changes: Changes) -> None:
     """Forget the failures of all files that are spoken of, then record the new ones."""
-    failed = [failure.stamp.path for failure in changes.failed]
-    paths = [*failed, *(image.stamp.path for image in changes.added), *changes.forgotten_failures]
+    stamps = [failure.stamp for failure in changes.failed] + [image.stamp for image in changes.added]
+    stamps += changes.restamped.values()
+    paths = [*(stamp.path for stamp in stamps), *changes.forgotten_failures]
     if paths:
         by_path = delete(FailureRow).where(FailureRow.path == bindparam("failed", type_=FilePath))
         connection.execute(by_path, [{"failed": path} for path in paths])

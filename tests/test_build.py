@@ -164,6 +164,17 @@ def test_a_deleted_bad_file_is_forgotten(collection: Collection, index: Build, p
     assert collection.catalog.failures() == []
 
 
+def test_a_picture_moved_over_a_bad_file_ends_its_failure(
+    collection: Collection, index: Build, photos: Path, encoder: ColorEncoder
+) -> None:
+    (photos / "bad.png").write_bytes(b"bad")
+    index(photos)
+    (photos / "red.png").replace(photos / "bad.png")
+    report = index(photos)
+    assert (report.moved, encoder.encoded) == (1, 3)
+    assert collection.catalog.failures() == []
+
+
 def test_a_picture_that_turned_bad_leaves(collection: Collection, index: Build, photos: Path) -> None:
     index(photos)
     (photos / "red.png").write_bytes(b"overwritten")
