@@ -21,7 +21,7 @@ from indexer.resolve import Resolver
 from indexer.scan import scan
 from search.changes import Changes, StoredVector
 from search.collection import Collection
-from search.settings import MAX_MEGAPIXELS
+from search.settings import MAX_PIXELS
 from search.types import Root
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Options:
 
     batch_size: int = 64
     workers: int = max(2, os.cpu_count() or 1)
-    max_pixels: int = MAX_MEGAPIXELS * 1_000_000
+    max_pixels: int = MAX_PIXELS
     publish_seconds: float = PUBLISH_SECONDS
 
 

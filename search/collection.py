@@ -84,13 +84,11 @@ class Collection:
         self.catalog.publish(generation, state.changes)
         self._remove_all_but(generation)
 
-    def publish_if_changed(self) -> bool:
+    def publish_if_changed(self) -> None:
         """Publish unless the live indexes hold the catalog's vectors already."""
         state = self.catalog.state()
-        if state.changes == state.published_changes:
-            return False
-        self.publish()
-        return True
+        if state.changes != state.published_changes:
+            self.publish()
 
     def sizes(self) -> dict[str, int]:
         """Bytes on disk: of the catalog, with its journal, and of the indexes."""

@@ -15,7 +15,7 @@ from search.collection import Collection
 from search.errors import BadPicture, BadQuery
 from search.image import decode_picture, read_file
 from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm, combine, unit
-from search.settings import MAX_K, MAX_MEGAPIXELS
+from search.settings import MAX_K, MAX_PIXELS
 from search.types import Hit, Target
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Searcher:
 
 def _decode(source: Path | bytes) -> Image:
     if isinstance(source, bytes):
-        return decode_picture(source, max_pixels=MAX_MEGAPIXELS * 1_000_000).image
+        return decode_picture(source, max_pixels=MAX_PIXELS).image
     try:
         return _decode(read_file(source))
     except BadPicture as error:

@@ -12,6 +12,8 @@ BUNDLED_MODEL = PROJECT / "data" / "model"
 MAX_MEGAPIXELS = 128
 """Default pixel limit of one picture; the command line's --max-megapixels changes it."""
 
+MAX_PIXELS = MAX_MEGAPIXELS * 1_000_000
+
 MAX_K = 1000
 """Most neighbours that one query may ask for."""
 

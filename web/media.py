@@ -12,7 +12,7 @@ from werkzeug.exceptions import NotFound
 from search.errors import BadPicture
 from search.image import decode_picture, read_file
 from search.records import ImageRecord
-from search.settings import MAX_MEGAPIXELS
+from search.settings import MAX_PIXELS
 from search.thumbnail import thumbnail as shrink
 from web.current import choose_shelf, library_of
 from web.present import readable
@@ -90,7 +90,7 @@ def _as_it_is(record: ImageRecord, mimetype: str) -> Response:
 
 def _converted(record: ImageRecord) -> Response:
     file = Path(record.path)
-    picture = decode_picture(read_file(file), max_pixels=MAX_MEGAPIXELS * 1_000_000)
+    picture = decode_picture(read_file(file), max_pixels=MAX_PIXELS)
     data = shrink(picture.image, CONVERTED_PIXELS, encoding="JPEG")
     name = f"{Path(_safe_name(file)).stem}.jpg"
     return send_file(io.BytesIO(data), mimetype="image/jpeg", download_name=name)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from search.image import decode_picture, read_file
 from search.records import ImageRecord
-from search.settings import MAX_MEGAPIXELS
+from search.settings import MAX_PIXELS
 from search.thumbnail import thumbnail
 
 SIZES = (448, 1280)
@@ -47,7 +47,7 @@ def key_of(image_id: int, record: ImageRecord) -> str:
 def render(record: ImageRecord, size: int) -> bytes:
     """The picture in its file as WebP. Raises BadPicture."""
     with _making:
-        picture = decode_picture(read_file(Path(record.path)), max_pixels=MAX_MEGAPIXELS * 1_000_000)
+        picture = decode_picture(read_file(Path(record.path)), max_pixels=MAX_PIXELS)
         return thumbnail(picture.image, size)
 
 

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from search.image import decode_picture, digest_of
-from search.settings import MAX_MEGAPIXELS
+from search.settings import MAX_PIXELS
 from search.thumbnail import thumbnail
 
 MAX_BYTES = 256_000_000
@@ -37,7 +37,7 @@ class Uploads:
 
     def add(self, data: bytes) -> str:
         """Keep a picture and return its key, made of its content. Raises BadPicture."""
-        picture = decode_picture(data, max_pixels=MAX_MEGAPIXELS * 1_000_000)
+        picture = decode_picture(data, max_pixels=MAX_PIXELS)
         key, upload = digest_of(data)[:12].hex(), Upload(data, thumbnail(picture.image, PREVIEW_PIXELS))
         with self._lock:
             if key not in self._kept:
