@@ -61,7 +61,7 @@ class Searcher:
         """The unit vector of one term, (dim,)."""
         match term:
             case TextTerm(text):
-                return self._embed_text(text)
+                return _only(self.embed_texts([text]))
             case ImageTerm(source):
                 return _only(self._encoder.encode_images([_decode(source)]))
             case IdTerm(image_id):
@@ -69,16 +69,17 @@ class Searcher:
             case VectorTerm(vector):
                 return self._given(vector)
 
+    def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The unit vectors of texts, (n, dim), through the tower together."""
+        if not all(text.strip() for text in texts):
+            raise BadQuery("an empty text; describe what the picture shows")
+        return self._encoder.encode_texts(texts)
+
     @cached_property
     def _encoder(self) -> Encoder:
         encoder = self._load_encoder()
         self.collection.require(encoder.identity)
         return encoder
-
-    def _embed_text(self, text: str) -> NDArray[np.float32]:
-        if not text.strip():
-            raise BadQuery("an empty text; describe what the picture shows")
-        return _only(self._encoder.encode_texts([text]))
 
     def _stored(self, image_id: int) -> NDArray[np.float32]:
         vector = self.collection.catalog.vector("images", image_id)

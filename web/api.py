@@ -39,7 +39,7 @@ def image(image_id: int) -> dict[str, Any]:
     tile = tile_of(shelf, image_id)
     return {
         "collection": shelf.name,
-        **_image(tile),
+        **image_to_dict(tile),
         "size_bytes": size_of(tile.record.path),
         "captions": list(tile.captions),
     }
@@ -108,11 +108,12 @@ def _hit(hit: Hit, tile: Tile) -> dict[str, Any]:
         "id": hit.id,
         "score": hit.score,
         "text": hit.text,
-        "image": _image(tile),
+        "image": image_to_dict(tile),
     }
 
 
-def _image(tile: Tile) -> dict[str, Any]:
+def image_to_dict(tile: Tile) -> dict[str, Any]:
+    """An image as every answer of the API shows it."""
     return {
         "id": tile.id,
         "name": tile.name,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from flask import Request
 from search.errors import BadQuery
 from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm
 from search.types import Target
+from web.body import FORMS, file_bytes, read_object, string, whole
 from web.params import read_number, read_target, read_text
 
 DEFAULT_K = 10
@@ -46,31 +45,17 @@ def from_arguments(values: Mapping[str, str], pictures: list[bytes] | None = Non
 
 def from_body(request: Request) -> Query:
     """From JSON or multipart. Raises BadQuery and, for a body of another type, werkzeug's 415."""
-    if request.mimetype in ("multipart/form-data", "application/x-www-form-urlencoded"):
+    if request.mimetype in FORMS:
         return from_arguments(request.form, [file.read() for file in request.files.getlist("image") if file])
-    return _from_json(_parsed(request))
-
-
-def _parsed(request: Request) -> Any:
-    try:
-        return request.get_json()
-    except RecursionError:
-        raise BadQuery("the JSON is nested too deeply") from None
-
-
-def _from_json(body: Any) -> Query:
-    if not isinstance(body, dict):
-        raise BadQuery('the body is a JSON object like {"terms": [{"text": "a dog"}], "k": 10}')
-    if strangers := [name for name in body if name not in _FIELDS]:
-        raise BadQuery(f"unknown field {strangers[0][:40]!r}; there are: {', '.join(_FIELDS)}")
+    body = read_object(request, _FIELDS, '{"terms": [{"text": "a dog"}], "k": 10}')
     terms = body.get("terms")
     if not isinstance(terms, list):
         raise BadQuery('"terms" is a list like [{"text": "a dog"}, {"image_id": 12}]')
     return Query(
         terms=_checked([_term(term) for term in terms[: MAX_TERMS + 1]]),
-        k=_whole("k", body.get("k", DEFAULT_K)),
-        target=read_target(_string("target", body.get("target", "images"))),
-        collection=_string("collection", body.get("collection", "")),
+        k=whole("k", body.get("k", DEFAULT_K)),
+        target=read_target(string("target", body.get("target", "images"))),
+        collection=string("collection", body.get("collection", "")),
     )
 
 
@@ -88,32 +73,13 @@ def _term(value: Any) -> Term:
     ((kind, content),) = value.items()
     match kind:
         case "text":
-            return TextTerm(read_text(_string("text", content)))
+            return TextTerm(read_text(string("text", content)))
         case "image_id":
-            return IdTerm(_whole("image_id", content))
+            return IdTerm(whole("image_id", content))
         case "image":
-            return ImageTerm(_bytes(_string("image", content)))
+            return ImageTerm(file_bytes("image", string("image", content)))
         case _:
             return VectorTerm(_vector(content))
-
-
-def _string(name: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise BadQuery(f"{name} is {json.dumps(value)[:40]}; give a string")
-    return value
-
-
-def _whole(name: str, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise BadQuery(f"{name} is {json.dumps(value)[:40]}; give a whole number")
-    return value
-
-
-def _bytes(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise BadQuery("image is not base64") from None
 
 
 def _vector(values: Any) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -1,0 +1,58 @@
+"""A picture -> what of the collection it may be: copies of its file first, then what looks like it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from search.errors import BadQuery
+from search.image import digest_of
+from search.query import IdTerm, ImageTerm, Term, VectorTerm, unit
+from search.records import Original
+from search.searcher import Searcher
+from search.types import Hit
+
+Verdict = Literal["identical", "look-alike"]
+"""`identical`: the same bytes, whatever the file is called. `look-alike`: a neighbour of the picture, near or far."""
+
+VERDICTS: tuple[Verdict, ...] = ("identical", "look-alike")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An image of the collection that the picture may be."""
+
+    verdict: Verdict
+    hit: Hit
+
+
+def by_image(searcher: Searcher, data: bytes, *, k: int = 10) -> list[Candidate]:
+    """At most `k` candidates for the bytes of a file. A file that the collection holds does not reach the model.
+
+    Raises BadPicture for bytes that are neither in the collection nor a picture.
+    """
+    copies = _with_digest(searcher, digest_of(data))
+    term = VectorTerm(unit(copies[0].vector)) if copies else ImageTerm(data)
+    return _candidates(searcher, term, copies, k)
+
+
+def by_id(searcher: Searcher, image_id: int, *, k: int = 10) -> list[Candidate]:
+    """At most `k` candidates for an image of the collection, without itself."""
+    digest = searcher.collection.catalog.digest(image_id)
+    if digest is None:
+        raise BadQuery(f"no image has the id {image_id} in this collection")
+    copies = [copy for copy in _with_digest(searcher, digest) if copy.id != image_id]
+    return _candidates(searcher, IdTerm(image_id), copies, k)
+
+
+def _with_digest(searcher: Searcher, digest: bytes) -> list[Original]:
+    return searcher.collection.catalog.originals([digest]).get(digest, [])
+
+
+def _candidates(searcher: Searcher, term: Term, copies: list[Original], k: int) -> list[Candidate]:
+    hits = searcher.search([term], k=k)
+    query = searcher.embed(term) if copies else None
+    identical = [Candidate("identical", _hit(copy, float(query @ unit(copy.vector)))) for copy in copies]
+    ids = {copy.id for copy in copies}
+    return [*identical, *(Candidate("look-alike", hit) for hit in hits if hit.id not in ids)][:k]

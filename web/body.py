@@ -1,0 +1,56 @@
+"""The JSON body of a request -> its fields, checked. Every refusal names the value and what may stand there."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from typing import Any
+
+from flask import Request
+
+from search.errors import BadQuery
+
+FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
+"""The types of a body that is a form; any other is read as JSON."""
+
+_SHOWN = 40
+
+
+def read_object(request: Request, fields: tuple[str, ...], example: str) -> dict[str, Any]:
+    """The JSON object with none but these fields. Raises BadQuery and, for a body of another type, werkzeug's 415."""
+    try:
+        body = request.get_json()
+    except RecursionError:
+        raise BadQuery("the JSON is nested too deeply") from None
+    if not isinstance(body, dict):
+        raise BadQuery(f"the body is a JSON object like {example}")
+    if strangers := [name for name in body if name not in fields]:
+        raise BadQuery(f"unknown field {strangers[0][:_SHOWN]!r}; there are: {', '.join(fields)}")
+    return body
+
+
+def string(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise BadQuery(f"{name} is {json.dumps(value)[:_SHOWN]}; give a string")
+    return value
+
+
+def strings(name: str, value: Any) -> list[str]:
+    if not isinstance(value, list):
+        raise BadQuery(f"{name} is {json.dumps(value)[:_SHOWN]}; give a list of strings")
+    return [string(f"{name}[{place}]", item) for place, item in enumerate(value)]
+
+
+def whole(name: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise BadQuery(f"{name} is {json.dumps(value)[:_SHOWN]}; give a whole number")
+    return value
+
+
+def file_bytes(name: str, text: str) -> bytes:
+    """What base64 stands for."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise BadQuery(f"{name} is not base64") from None
