@@ -103,6 +103,11 @@ class Catalog:
             found.setdefault(digest, []).append(Original(row_id, path, Facts(*facts), _vector(vector)))
         return found
 
+    def digest(self, image_id: int) -> bytes | None:
+        """The digest of an image's file, None without such a row."""
+        rows = self._rows(select(ImageRow.digest).where(ImageRow.id == image_id))
+        return rows[0].digest if rows else None
+
     def captions(self, image_ids: Sequence[int]) -> dict[int, list[str]]:
         """The captions of each of these images that has any, in their order."""
         columns = select(TextRow.image_id, TextRow.text).order_by(TextRow.id)

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from search.errors import BadQuery
 from search.image import digest_of
-from search.query import IdTerm, ImageTerm, Term, VectorTerm, unit
+from search.query import IdTerm, ImageTerm, Term, VectorTerm
 from search.records import Original
 from search.searcher import Searcher
 from search.types import Hit
@@ -33,7 +35,7 @@ def by_image(searcher: Searcher, data: bytes, *, k: int = 10) -> list[Candidate]
     Raises BadPicture for bytes that are neither in the collection nor a picture.
     """
     copies = _with_digest(searcher, digest_of(data))
-    term = VectorTerm(unit(copies[0].vector)) if copies else ImageTerm(data)
+    term = VectorTerm(copies[0].vector.astype(np.float32)) if copies else ImageTerm(data)
     return _candidates(searcher, term, copies, k)
 
 
@@ -51,8 +53,13 @@ def _with_digest(searcher: Searcher, digest: bytes) -> list[Original]:
 
 
 def _candidates(searcher: Searcher, term: Term, copies: list[Original], k: int) -> list[Candidate]:
+    """Copies are candidates even where the live index does not hold them yet."""
     hits = searcher.search([term], k=k)
-    query = searcher.embed(term) if copies else None
-    identical = [Candidate("identical", _hit(copy, float(query @ unit(copy.vector)))) for copy in copies]
     ids = {copy.id for copy in copies}
-    return [*identical, *(Candidate("look-alike", hit) for hit in hits if hit.id not in ids)][:k]
+    look_alikes = [Candidate("look-alike", hit) for hit in hits if hit.id not in ids]
+    return [*(Candidate("identical", _hit(copy)) for copy in copies), *look_alikes][:k]
+
+
+def _hit(copy: Original) -> Hit:
+    """The same bytes have the same vector: its score is 1."""
+    return Hit("images", copy.id, 1.0, copy.id, Path(copy.path), copy.facts)

@@ -1,0 +1,72 @@
+"""`POST /api/v1/lookup`: one picture -> the images of a collection that it may be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Blueprint, Request, request
+
+from search.errors import BadQuery
+from search.lookup import Candidate, by_id, by_image
+from web.api import image_to_dict
+from web.body import FORMS, file_bytes, read_object, string, whole
+from web.current import choose_shelf
+from web.library import Shelf
+from web.params import read_number
+from web.present import tiles_of_hits
+from web.terms import DEFAULT_K
+
+blueprint = Blueprint("lookup", __name__, url_prefix="/api/v1")
+
+_KINDS = ("image", "image_id")
+_FIELDS = (*_KINDS, "k", "collection")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The bytes of a file, or the id of an image. `collection` is None for the default one."""
+
+    picture: bytes | int
+    k: int
+    collection: str | None
+
+
+@blueprint.post("/lookup")
+def look_up() -> dict[str, Any]:
+    asked = _from_form(request) if request.mimetype in FORMS else _from_json(request)
+    shelf = choose_shelf(asked.collection)
+    candidates = _candidates(shelf, asked)
+    tiles = tiles_of_hits(shelf, [candidate.hit for candidate in candidates])
+    return {
+        "collection": shelf.name,
+        "found": any(candidate.verdict == "identical" for candidate in candidates),
+        "candidates": [
+            {"verdict": candidate.verdict, "score": candidate.hit.score, "image": image_to_dict(tile)}
+            for candidate, tile in zip(candidates, tiles, strict=True)
+        ],
+    }
+
+
+def _candidates(shelf: Shelf, asked: Asked) -> list[Candidate]:
+    if isinstance(asked.picture, bytes):
+        return by_image(shelf.searcher, asked.picture, k=asked.k)
+    shelf.record(asked.picture)
+    return by_id(shelf.searcher, asked.picture, k=asked.k)
+
+
+def _from_form(request: Request) -> Asked:
+    file = request.files.get("image")
+    if file is None:
+        raise BadQuery("no picture; give a file in the field image")
+    k = read_number("k", request.form.get("k"))
+    return Asked(file.read(), DEFAULT_K if k is None else k, request.form.get("collection"))
+
+
+def _from_json(request: Request) -> Asked:
+    body = read_object(request, _FIELDS, '{"image": "<base64>"} or {"image_id": 12}')
+    if len(given := [kind for kind in _KINDS if kind in body]) != 1:
+        raise BadQuery(f"give one of {', '.join(_KINDS)}, not {' and '.join(given) or 'none'}")
+    encoded = "image" in body
+    picture = file_bytes("image", string("image", body["image"])) if encoded else whole("image_id", body["image_id"])
+    return Asked(picture, whole("k", body.get("k", DEFAULT_K)), string("collection", body.get("collection", "")))
