@@ -8,7 +8,7 @@ from typing import Any
 from flask import Flask, g
 
 from search.collection import Collection
-from web import api, embed, errors, lookup, media, pages, present, safety
+from web import api, embed, errors, lookup, media, pages, present, reference, safety
 from web.current import library_of
 from web.library import Library, LoadEncoder
 from web.params import Asked
@@ -32,6 +32,7 @@ def create_app(collections: Sequence[Collection], load_encoder: LoadEncoder) -> 
     app.register_blueprint(api.blueprint)
     app.register_blueprint(embed.blueprint)
     app.register_blueprint(lookup.blueprint)
+    app.register_blueprint(reference.blueprint)
     app.register_blueprint(media.blueprint)
     app.jinja_env.filters.update(present.FILTERS)
     app.context_processor(_names_for_templates)
