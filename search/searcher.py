@@ -16,6 +16,7 @@ from search.errors import BadPicture, BadQuery
 from search.image import decode_picture, read_file
 from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm, combine, unit
 from search.settings import MAX_K, MAX_PIXELS
+from search.timing import Observe, ignore, timed
 from search.types import Hit, Target
 
 if TYPE_CHECKING:
@@ -27,12 +28,15 @@ class Searcher:
 
     Every `by_` method and `search` return at most `k` hits, nearest first, and raise BadQuery for a `k` outside
     1..MAX_K or an unknown id, BadPicture for a picture that cannot be read, and EncoderMismatch when the encoder is not
-    the collection's.
+    the collection's. `observe` is told how long each stage took.
     """
 
-    def __init__(self, collection: Collection, load_encoder: Callable[[], Encoder]) -> None:
+    def __init__(
+        self, collection: Collection, load_encoder: Callable[[], Encoder], *, observe: Observe = ignore
+    ) -> None:
         self.collection = collection
         self._load_encoder = load_encoder
+        self._observe = observe
 
     def by_text(self, text: str, *, k: int = 10, target: Target = "images") -> list[Hit]:
         return self.search([TextTerm(text)], k=k, target=target)
@@ -63,7 +67,7 @@ class Searcher:
             case TextTerm(text):
                 return _only(self.embed_texts([text]))
             case ImageTerm(source):
-                return _only(self._encoder.encode_images([_decode(source)]))
+                return self._embed_image(source)
             case IdTerm(image_id):
                 return self._stored(image_id)
             case VectorTerm(vector):
@@ -73,7 +77,14 @@ class Searcher:
         """The unit vectors of texts, (n, dim), through the tower together."""
         if not all(text.strip() for text in texts):
             raise BadQuery("an empty text; describe what the picture shows")
-        return self._encoder.encode_texts(texts)
+        encoder = self._encoder
+        with timed("encode", self._observe):
+            return encoder.encode_texts(texts)
+
+    def _embed_image(self, source: Path | bytes) -> NDArray[np.float32]:
+        encoder = self._encoder
+        with timed("encode", self._observe):
+            return _only(encoder.encode_images([_decode(source)]))
 
     @cached_property
     def _encoder(self) -> Encoder:
@@ -98,11 +109,13 @@ class Searcher:
         index = self.collection.index(target)
         wanted = k + len(asked)
         while True:
-            scores, ids = index.search(query[np.newaxis], wanted)
+            with timed("index", self._observe):
+                scores, ids = index.search(query[np.newaxis], wanted)
             neighbours = [
                 (score, id_) for score, id_ in zip(scores[0].tolist(), ids[0].tolist(), strict=True) if id_ >= 0
             ]
-            hits = [hit for hit in self._hydrate(neighbours, target) if hit.id not in asked]
+            with timed("hydrate", self._observe):
+                hits = [hit for hit in self._hydrate(neighbours, target) if hit.id not in asked]
             if len(hits) >= k or wanted >= len(index):
                 return hits[:k]
             wanted *= 2

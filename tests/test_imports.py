@@ -29,6 +29,7 @@ HOMES = {
     "flask": {"web/"},
     "waitress": {"web/serving.py"},
     "werkzeug": {"web/"},
+    "prometheus_client": {"web/instruments.py"},
     "argparse": {"search/__main__.py", "indexer/cli.py", "indexer/commands.py", "web/__main__.py"},
     "tqdm": {"indexer/commands.py"},
     "watchfiles": {"indexer/watch.py"},

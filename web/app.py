@@ -23,11 +23,15 @@ def create_app(collections: Sequence[Collection], load_encoder: LoadEncoder) -> 
     `load_encoder` is called with a model's name when a query first needs it, or by `library_of(app).warm()`. Requests
     may be answered on several threads at once.
     """
+    from web.instruments import Instruments  # the server says before whether its processes count together
+
     app = Flask(__name__)
     app.config.update(MAX_CONTENT_LENGTH=MAX_UPLOAD_BYTES)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.extensions["library"] = Library(collections, load_encoder)
+    instruments = Instruments()
+    instruments.register(app)
+    app.extensions["library"] = Library(collections, load_encoder, observe=instruments.observe_stage)
     app.register_blueprint(pages.blueprint)
     app.register_blueprint(api.blueprint)
     app.register_blueprint(embed.blueprint)

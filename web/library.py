@@ -15,6 +15,7 @@ from search.collection import Collection
 from search.errors import SearchError
 from search.records import ImageRecord
 from search.searcher import Searcher
+from search.timing import Observe, ignore
 from search.types import TARGETS, Target
 from web.thumbnails import Thumbnails
 from web.uploads import Uploads
@@ -73,14 +74,16 @@ class Shelf:
 class Library:
     """All shelves, the first of which is the default, and the pictures that visitors asked with."""
 
-    def __init__(self, collections: Sequence[Collection], load_encoder: LoadEncoder) -> None:
+    def __init__(
+        self, collections: Sequence[Collection], load_encoder: LoadEncoder, *, observe: Observe = ignore
+    ) -> None:
         self._load_encoder = load_encoder
         self._encoders: dict[str, Encoder] = {}
         self._loading = threading.Lock()
         self._warmed = threading.Event()
         self.uploads = Uploads()
         self.shelves = {
-            name: Shelf(name, Searcher(collection, partial(self._encoder, collection.identity.model)))
+            name: Shelf(name, Searcher(collection, partial(self._encoder, collection.identity.model), observe=observe))
             for name, collection in _named(collections)
         }
         self.default = next(iter(self.shelves.values()))
