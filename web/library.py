@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from werkzeug.exceptions import NotFound
 
+from search.batching import BatchingEncoder
 from search.collection import Collection
 from search.errors import SearchError
 from search.records import ImageRecord
@@ -115,7 +116,7 @@ class Library:
         """Loaded once for all collections of the model, whichever threads ask first."""
         with self._loading:
             if model not in self._encoders:
-                self._encoders[model] = self._load_encoder(model)
+                self._encoders[model] = BatchingEncoder(self._load_encoder(model))
             return self._encoders[model]
 
 

@@ -1,0 +1,116 @@
+"""An encoder -> the same encoder, in which single queries that come at once go through a tower together."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL.Image import Image
+
+from search.errors import SearchError
+from search.types import EncoderIdentity
+
+if TYPE_CHECKING:
+    from search.encoder import Encoder
+
+LIMIT = 16
+"""Queries that go through a tower together at most."""
+
+Item = TypeVar("Item")
+
+
+@dataclass(slots=True, eq=False)
+class _Call(Generic[Item]):
+    """A query that waits. `row` is its vector (dim,); `alone` when it was in a batch that failed."""
+
+    item: Item
+    row: NDArray[np.float32] | None = None
+    alone: bool = False
+
+
+class Gathered(Generic[Item]):
+    """One item -> its row, through `encode`, which runs once at a time for all that wait then.
+
+    Nobody waits for company: whoever finds the tower idle starts it with what is there. When a batch fails, each of its
+    items is tried alone, so that every caller gets the exception of its own item or none.
+    """
+
+    def __init__(self, encode: Callable[[list[Item]], NDArray[np.float32]], limit: int = LIMIT) -> None:
+        self._encode = encode
+        self._limit = limit
+        self._waiting: deque[_Call[Item]] = deque()
+        self._changed = threading.Condition()
+        self._busy = False
+
+    def __call__(self, item: Item) -> NDArray[np.float32]:
+        call = _Call(item)
+        with self._changed:
+            self._waiting.append(call)
+        while call.row is None:
+            if batch := self._take(call):
+                self._run(batch, call)
+        return call.row
+
+    def _take(self, call: _Call[Item]) -> list[_Call[Item]]:
+        """The next batch for the tower, when it is idle; nothing when somebody else has seen to `call`."""
+        with self._changed:
+            while self._busy and call.row is None:
+                self._changed.wait()
+            if call.row is not None:
+                return []
+            self._busy = True
+            if call.alone:
+                return [call]
+            return [self._waiting.popleft() for _ in range(min(self._limit, len(self._waiting)))]
+
+    def _run(self, batch: list[_Call[Item]], own: _Call[Item]) -> None:
+        try:
+            for call, row in zip(batch, self._encode([call.item for call in batch]), strict=True):
+                call.row = row
+        except (SearchError, RuntimeError):
+            if batch == [own]:
+                raise
+        finally:
+            with self._changed:
+                for call in batch:
+                    call.alone = call.row is None
+                self._busy = False
+                self._changed.notify_all()
+
+
+class BatchingEncoder:
+    """Satisfies `search.encoder.Encoder`. Pictures are prepared by those who bring them, before they wait."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self._text = Gathered(encoder.encode_texts)
+        self._pixels = Gathered(self._encode_pixels)
+
+    @property
+    def identity(self) -> EncoderIdentity:
+        return self._encoder.identity
+
+    def preprocess(self, image: Image) -> NDArray[np.uint8]:
+        return self._encoder.preprocess(image)
+
+    def encode_batches(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.float32]]:
+        return self._encoder.encode_batches(batches)
+
+    def encode_images(self, images: Sequence[Image]) -> NDArray[np.float32]:
+        if len(images) != 1:
+            return self._encoder.encode_images(images)
+        return self._pixels(self._encoder.preprocess(images[0]))[np.newaxis]
+
+    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        if len(texts) != 1:
+            return self._encoder.encode_texts(texts)
+        return self._text(texts[0])[np.newaxis]
+
+    def _encode_pixels(self, pixels: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        (rows,) = self._encoder.encode_batches([np.stack(pixels)])
+        return rows
