@@ -111,6 +111,20 @@ def test_the_oldest_uploads_make_room_for_new_ones() -> None:
     assert uploads.get(first) is None
 
 
+def test_processes_share_uploads_through_their_folder(tmp_path: Path) -> None:
+    key = Uploads(tmp_path).add(picture("red"))
+    kept = Uploads(tmp_path).get(key)
+    assert kept is not None
+    assert kept.data == picture("red")
+
+
+@pytest.mark.parametrize("key", ["../secret", "", "0" * 24, "0" * 25, "x" * 24])
+def test_a_key_that_was_not_given_out_is_no_upload(tmp_path: Path, key: str) -> None:
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "uploads").mkdir()
+    assert Uploads(tmp_path / "uploads").get(key) is None
+
+
 def test_more_of_a_long_list_is_a_link_away(client: FlaskClient, photos: Path, index: Build) -> None:
     for number in range(70):
         paint(photos / f"{number}.png", "red", (24 + number, 16))

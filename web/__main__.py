@@ -23,19 +23,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"--host {arguments.host} would show the pictures to everyone who can reach this machine, and there is no "
             "login yet: give --insecure if that is wanted, or put a proxy that asks for one before 127.0.0.1"
         )
-    from web.serving import serve  # from here on it takes time: Flask, SQLAlchemy, FAISS
+    from web.serving import Site, serve  # from here on it takes time: Flask, SQLAlchemy, FAISS
 
     settings = Settings.from_environment()
     try:
-        serve(
-            arguments.collection or [settings.collection],
-            host=arguments.host,
-            port=arguments.port,
+        site = Site(
+            directories=arguments.collection or [settings.collection],
             threads=arguments.threads,
             device=arguments.device,
             models=settings.models,
-            tell=_tell,
         )
+        serve(site, host=arguments.host, port=arguments.port, workers=arguments.workers, tell=_tell)
     except SearchError as error:
         return _refuse(str(error))
     except OSError as error:
@@ -62,7 +60,10 @@ def parser() -> argparse.ArgumentParser:
         "--port", type=_port, default=8000, metavar="P", help="default: %(default)s; 0 takes a free one"
     )
     parser.add_argument(
-        "--threads", type=_positive, default=THREADS, metavar="N", help="requests answered at once (%(default)s)"
+        "--workers", type=_positive, default=1, metavar="N", help="processes, each with the models (%(default)s)"
+    )
+    parser.add_argument(
+        "--threads", type=_positive, default=THREADS, metavar="N", help="requests at once in each (%(default)s)"
     )
     parser.add_argument(
         "--device", default=settings.device, metavar="D", help="auto, cpu, cuda or cuda:N (default: %(default)s)"

@@ -12,16 +12,19 @@ from web import api, embed, errors, lookup, media, pages, present, reference, sa
 from web.current import library_of
 from web.library import Library, LoadEncoder
 from web.params import Asked
+from web.uploads import Uploads
 
 MAX_UPLOAD_BYTES = 64_000_000
 """Largest body of a request; a longer one gets 413."""
 
 
-def create_app(collections: Sequence[Collection], load_encoder: LoadEncoder) -> Flask:
+def create_app(
+    collections: Sequence[Collection], load_encoder: LoadEncoder, *, uploads: Uploads | None = None
+) -> Flask:
     """The application over `collections`, of which the first is the default.
 
     `load_encoder` is called with a model's name when a query first needs it, or by `library_of(app).warm()`. Requests
-    may be answered on several threads at once.
+    may be answered on several threads at once, and by several processes that share `uploads`.
     """
     from web.instruments import Instruments  # the server says before whether its processes count together
 
@@ -31,7 +34,9 @@ def create_app(collections: Sequence[Collection], load_encoder: LoadEncoder) -> 
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     instruments = Instruments()
     instruments.register(app)
-    app.extensions["library"] = Library(collections, load_encoder, observe=instruments.observe_stage)
+    app.extensions["library"] = Library(
+        collections, load_encoder, uploads or Uploads(), observe=instruments.observe_stage
+    )
     app.register_blueprint(pages.blueprint)
     app.register_blueprint(api.blueprint)
     app.register_blueprint(embed.blueprint)

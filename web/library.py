@@ -76,13 +76,18 @@ class Library:
     """All shelves, the first of which is the default, and the pictures that visitors asked with."""
 
     def __init__(
-        self, collections: Sequence[Collection], load_encoder: LoadEncoder, *, observe: Observe = ignore
+        self,
+        collections: Sequence[Collection],
+        load_encoder: LoadEncoder,
+        uploads: Uploads,
+        *,
+        observe: Observe = ignore,
     ) -> None:
         self._load_encoder = load_encoder
         self._encoders: dict[str, Encoder] = {}
         self._loading = threading.Lock()
         self._warmed = threading.Event()
-        self.uploads = Uploads()
+        self.uploads = uploads
         self.shelves = {
             name: Shelf(name, Searcher(collection, partial(self._encoder, collection.identity.model), observe=observe))
             for name, collection in _named(collections)

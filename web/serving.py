@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import signal
 import socket
+import tempfile
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,8 @@ import waitress
 from search.collection import Collection
 from web.app import MAX_UPLOAD_BYTES, create_app
 from web.current import library_of
+from web.uploads import Uploads
+from web.workers import STOPS, run_workers
 
 if TYPE_CHECKING:
     from search.encoder import Encoder
@@ -23,37 +27,66 @@ if TYPE_CHECKING:
 _SERVER_BODY_BYTES = 4 * MAX_UPLOAD_BYTES
 """Where the server itself hangs up. Between the two limits the application answers with its own error body."""
 
+_CONNECTIONS = 500
+"""Held at once by one process. One that waits, or sends or takes its bytes slowly, holds no thread."""
+
+_IDLE_S = 60
+"""After which a connection that says nothing is closed."""
 
 Tell = Callable[[str], None]
 
 
-def serve(
-    directories: Sequence[Path], *, host: str, port: int, threads: int, device: str, models: Path, tell: Tell
-) -> None:
-    """Open the collections, start to load their models, tell where they are served, and answer until Ctrl-C or SIGTERM.
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What a process must know to answer."""
+
+    directories: Sequence[Path]
+    threads: int
+    device: str
+    models: Path
+
+
+def serve(site: Site, *, host: str, port: int, workers: int, tell: Tell) -> None:
+    """Tell where the site is served and answer, with `workers` processes, until Ctrl-C or SIGTERM.
 
     Raises CollectionError for a directory that cannot be served and OSError for an address that cannot be used.
     """
+    named = ", ".join(map(_named, site.directories))
+    with (
+        _listen(host, port) as listener,
+        tempfile.TemporaryDirectory(prefix="image-search-") as uploads,
+        suppress(KeyboardInterrupt),
+    ):
+        for number in STOPS:  # also where a shell started it with SIGINT ignored
+            signal.signal(number, signal.default_int_handler)
+        tell(f"serving {named} on {_url(listener)} (Ctrl-C ends it)")
+        if workers == 1:
+            answer(listener, site, Path(uploads))
+        else:
+            run_workers(workers, answer, listener, site, Path(uploads))
+
+
+def answer(listener: socket.socket, site: Site, uploads: Path) -> None:
+    """Open the collections, start to load their models, and answer with this process."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a page full of thumbnails queues; that is no warning
+
+    def load(model: str) -> Encoder:
+        from search.encoder import load_encoder  # torch takes seconds to import; the page can be seen before
+
+        return load_encoder(model, device=site.device, models=site.models)
+
     with ExitStack() as stack:
-        collections = [stack.enter_context(closing(Collection.open(directory))) for directory in directories]
-
-        def load(model: str) -> Encoder:
-            from search.encoder import load_encoder  # torch takes seconds to import; the page can be seen before
-
-            return load_encoder(model, device=device, models=models)
-
-        app = create_app(collections, load)
-        listener = stack.enter_context(_listen(host, port))
-        for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell started it with SIGINT ignored
-            signal.signal(number, signal.default_int_handler)
+        collections = [stack.enter_context(closing(Collection.open(directory))) for directory in site.directories]
+        app = create_app(collections, load, uploads=Uploads(uploads))
         threading.Thread(target=library_of(app).warm, name="warm", daemon=True).start()
-        tell(f"serving {_named(collections)} on {_url(listener)} (Ctrl-C ends it)")
         options: dict[str, Any] = {
             "sockets": [listener],
-            "threads": threads,
+            "threads": site.threads,
             "max_request_body_size": _SERVER_BODY_BYTES,
+            "connection_limit": _CONNECTIONS,
+            "channel_timeout": _IDLE_S,
+            "asyncore_use_poll": True,
             "ident": None,
         }
         waitress.serve(app, _quiet=True, **options)
@@ -69,7 +102,7 @@ def _url(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
-def _named(collections: Sequence[Collection]) -> str:
-    return ", ".join(
-        f"{collection.directory} ({len(collection.index('images')):,} images)" for collection in collections
-    )
+def _named(directory: Path) -> str:
+    """Opened once here, so that what cannot be served is told before anything listens and is migrated by one alone."""
+    with closing(Collection.open(directory)) as collection:
+        return f"{directory} ({len(collection.index('images')):,} images)"

@@ -35,7 +35,7 @@ class Thumbnails:
             return file.read_bytes()
         data = render(record, size)
         with suppress(OSError):  # a full or read-only disk: it is made again the next time
-            _write(file, data)
+            write_whole(file, data)
         return data
 
 
@@ -51,7 +51,7 @@ def render(record: ImageRecord, size: int) -> bytes:
         return thumbnail(picture.image, size)
 
 
-def _write(file: Path, data: bytes) -> None:
+def write_whole(file: Path, data: bytes) -> None:
     """Readers see the whole file or none. It may be lost in a crash: it can be made again."""
     file.parent.mkdir(parents=True, exist_ok=True)
     descriptor, aside = tempfile.mkstemp(dir=file.parent, prefix=".new-")

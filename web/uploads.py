@@ -1,14 +1,22 @@
-"""Pictures that visitors ask with: bytes -> a key for URLs, kept in memory as long as there is room."""
+"""Pictures that visitors ask with: bytes -> a key for URLs, kept in a folder as long as there is room."""
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
+import os
+import re
+import shutil
+import tempfile
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from search.image import decode_picture, digest_of
 from search.settings import MAX_PIXELS
 from search.thumbnail import thumbnail
+from web.thumbnails import write_whole
 
 MAX_BYTES = 256_000_000
 PREVIEW_PIXELS = 320
@@ -21,36 +29,63 @@ class Upload:
     data: bytes
     preview: bytes
 
-    @property
-    def size_bytes(self) -> int:
-        return len(self.data) + len(self.preview)
-
 
 class Uploads:
-    """The last pictures, up to `max_bytes` together. Threads may share it."""
+    """The last pictures, up to `max_bytes` together. Threads, and processes with the same `folder`, may share them.
 
-    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+    Without a folder they are kept in one of their own, which goes with them.
+    """
+
+    def __init__(self, folder: Path | None = None, *, max_bytes: int = MAX_BYTES) -> None:
         self._max_bytes = max_bytes
-        self._size_bytes = 0
-        self._kept: OrderedDict[str, Upload] = OrderedDict()
-        self._lock = threading.Lock()
+        self._folder = folder or Path(tempfile.mkdtemp(prefix="image-search-"))
+        if folder is None:
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
 
     def add(self, data: bytes) -> str:
         """Keep a picture and return its key, made of its content. Raises BadPicture."""
         picture = decode_picture(data, max_pixels=MAX_PIXELS)
-        key, upload = digest_of(data)[:12].hex(), Upload(data, thumbnail(picture.image, PREVIEW_PIXELS))
-        with self._lock:
-            if key not in self._kept:
-                self._kept[key] = upload
-                self._size_bytes += upload.size_bytes
-            self._kept.move_to_end(key)
-            while self._size_bytes > self._max_bytes and len(self._kept) > 1:
-                self._size_bytes -= self._kept.popitem(last=False)[1].size_bytes
+        key = digest_of(data)[:12].hex()
+        file = self._folder / key
+        write_whole(_preview(file), thumbnail(picture.image, PREVIEW_PIXELS))
+        write_whole(file, data)
+        _touch(file)
+        self._make_room(file)
         return key
 
     def get(self, key: str) -> Upload | None:
         """The picture of this key, None when it had to make room."""
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-            return self._kept.get(key)
+        if not re.fullmatch("[0-9a-f]{24}", key):
+            return None
+        file = self._folder / key
+        try:
+            _touch(file)
+            return Upload(file.read_bytes(), _preview(file).read_bytes())
+        except FileNotFoundError:
+            return None
+
+    def _make_room(self, newest: Path) -> None:
+        size_bytes = 0
+        for _, size, file in sorted(self._kept(), reverse=True):
+            size_bytes += size
+            if size_bytes > self._max_bytes and file != newest:
+                file.unlink(missing_ok=True)
+                _preview(file).unlink(missing_ok=True)
+
+    def _kept(self) -> Iterator[tuple[int, int, Path]]:
+        """When each picture was last used, its size with its preview, and its file."""
+        for preview in self._folder.glob("[!.]*.webp"):
+            file = preview.with_suffix("")
+            with suppress(FileNotFoundError):  # another process made room
+                status = file.stat()
+                yield status.st_mtime_ns, status.st_size + preview.stat().st_size, file
+
+
+def _preview(file: Path) -> Path:
+    return file.with_suffix(".webp")
+
+
+def _touch(file: Path) -> None:
+    """Note the use of a file, finer than the clock of file systems."""
+    now = time.time_ns()
+    os.utime(file, ns=(now, now))
