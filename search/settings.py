@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -26,10 +26,11 @@ class Settings:
     model: str
     device: str
     models: Path
+    token: str | None = field(repr=False)
 
     @classmethod
     def from_environment(cls) -> Settings:
-        """Read IMAGE_SEARCH_COLLECTION, IMAGE_SEARCH_MODEL, IMAGE_SEARCH_DEVICE and IMAGE_SEARCH_MODELS.
+        """Read IMAGE_SEARCH_COLLECTION, IMAGE_SEARCH_MODEL, IMAGE_SEARCH_DEVICE, IMAGE_SEARCH_MODELS and SEARCH_TOKEN.
 
         `models` is the folder in which a model given by a bare name is looked for before any hub is asked.
         """
@@ -40,4 +41,5 @@ class Settings:
             model=environ.get("IMAGE_SEARCH_MODEL", "auto"),
             device=environ.get("IMAGE_SEARCH_DEVICE", "auto"),
             models=Path(environ.get("IMAGE_SEARCH_MODELS", data / "models")),
+            token=environ.get("SEARCH_TOKEN") or None,
         )

@@ -63,8 +63,8 @@ def test_every_route_of_the_api_is_described(collection: Collection) -> None:
 
 def test_every_environment_variable_is_described() -> None:
     source = (PROJECT / "search" / "settings.py").read_text(encoding="utf-8")
-    variables = set(re.findall(r"IMAGE_SEARCH_\w+", source))
-    assert variables == set(re.findall(r"IMAGE_SEARCH_\w+", CLI))
+    variables = set(re.findall(r"environ.get\(\"(\w+)\"", source))
+    assert variables == set(re.findall(r"^\| `([A-Z_]+)` \|", CLI, re.MULTILINE))
 
 
 def test_every_module_is_on_the_map() -> None:

@@ -13,10 +13,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 from PIL import Image, ImageDraw
 from werkzeug.serving import make_server
 
@@ -24,6 +26,7 @@ from search.collection import Collection
 from tests.colors import COLORS, ColorEncoder
 from tests.conftest import Build
 from tests.test_web_api import picture
+from web.access import Access
 from web.app import create_app
 
 CHROMIUM = shutil.which("chromium")
@@ -147,7 +150,13 @@ def site(collection: Collection, encoder: ColorEncoder, tmp_path: Path, index: B
     for color in COLORS.keys() - {"red"}:
         _paint(photos / f"{color}.png", color, (320, 240), 0)
     index(photos)
-    server = make_server("127.0.0.1", 0, create_app([collection], lambda _model: encoder), threaded=True)
+    with running(create_app([collection], lambda _model: encoder)) as url:
+        yield url
+
+
+@contextmanager
+def running(app: Flask) -> Iterator[str]:
+    server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.port}"
@@ -215,6 +224,19 @@ def test_a_picture_is_given_in_three_ways(browser: Browser, site: str, how: str)
     browser.send("Input.insertText", text="red")
     browser.press("Enter")
     browser.wait(f"location.search.startsWith('?q=red&picture=') && {FIRST} === 'yellow.png'")
+    assert browser.problems == []
+
+
+def test_the_token_is_asked_for_once(browser: Browser, collection: Collection, encoder: ColorEncoder) -> None:
+    app = create_app([collection], lambda _model: encoder, access=Access(token="a-token-of-some-length"))
+    with running(app) as url:
+        browser.send("Page.navigate", url=f"{url}/status")
+        browser.wait("location.pathname === '/login' && document.activeElement.name === 'token'")
+        browser.send("Input.insertText", text="a-token-of-some-length")
+        browser.press("Enter")
+        browser.wait("location.pathname === '/status'")
+        browser.run("document.querySelector('.links button').click()")
+        browser.wait("location.pathname === '/login'")
     assert browser.problems == []
 
 

@@ -37,8 +37,10 @@ def test_help_answers_without_anything_heavy() -> None:
     ("options", "told"),
     [
         (["--collection", "nowhere"], "no collection in nowhere; make one: python -m indexer build FOLDER"),
-        (["--host", "0.0.0.0"], "there is no login yet"),
-        (["--host", "example.org"], "there is no login yet"),
+        (["--host", "0.0.0.0"], "give a --token-file"),
+        (["--host", "example.org"], "give a --token-file"),
+        (["--token-file", "nowhere"], "cannot read a token from nowhere"),
+        (["--token-file", "pyproject.toml"], "give 16 or more letters"),
         (["--host", "::"], "--insecure"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

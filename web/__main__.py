@@ -11,6 +11,7 @@ from pathlib import Path
 from search.errors import SearchError
 from search.exit_codes import ERROR, OK
 from search.settings import Settings
+from web.access import LOOPBACK_NAMES, MIN_TOKEN_LENGTH, Access, is_token
 
 THREADS = 8
 
@@ -18,20 +19,31 @@ THREADS = 8
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until Ctrl-C or SIGTERM and return the exit code."""
     arguments = parser().parse_args(argv)
-    if not (arguments.insecure or _is_loopback(arguments.host)):
+    settings = Settings.from_environment()
+    try:
+        token = arguments.token_file.read_text(encoding="utf-8").strip() if arguments.token_file else settings.token
+    except (OSError, UnicodeDecodeError) as error:
+        return _refuse(f"cannot read a token from {arguments.token_file}: {error}")
+    if token is not None and not is_token(token):
         return _refuse(
-            f"--host {arguments.host} would show the pictures to everyone who can reach this machine, and there is no "
-            "login yet: give --insecure if that is wanted, or put a proxy that asks for one before 127.0.0.1"
+            f"the token has {len(token)} characters; give {MIN_TOKEN_LENGTH} or more letters, digits and signs without "
+            "spaces. One nobody guesses: python -c 'import secrets; print(secrets.token_urlsafe())'"
+        )
+    if token is None and not (arguments.insecure or _is_loopback(arguments.host)):
+        return _refuse(
+            f"--host {arguments.host} would show the pictures to everyone who can reach this machine: give a "
+            "--token-file that they have to know, or --insecure if that is wanted"
         )
     from web.serving import Site, serve  # from here on it takes time: Flask, SQLAlchemy, FAISS
 
-    settings = Settings.from_environment()
     try:
         site = Site(
             directories=arguments.collection or [settings.collection],
             threads=arguments.threads,
             device=arguments.device,
             models=settings.models,
+            access=_access(arguments, token),
+            behind_proxy=bool(arguments.allow_host),
         )
         serve(site, host=arguments.host, port=arguments.port, workers=arguments.workers, tell=_tell)
     except SearchError as error:
@@ -69,9 +81,26 @@ def parser() -> argparse.ArgumentParser:
         "--device", default=settings.device, metavar="D", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
     )
     parser.add_argument(
-        "--insecure", action="store_true", help="listen beyond this machine although anyone there may look"
+        "--token-file", type=Path, metavar="FILE", help="ask for the token in this file (or in SEARCH_TOKEN)"
+    )
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="answer under this name too, as a proxy on this machine passes it on, and believe what the proxy adds",
+    )
+    parser.add_argument(
+        "--insecure", action="store_true", help="listen beyond this machine without a token: anyone there may look"
     )
     return parser
+
+
+def _access(arguments: argparse.Namespace, token: str | None) -> Access:
+    """Without a token, browsers on this machine alone may ask, and only under names of this machine."""
+    local = token is None and _is_loopback(arguments.host)
+    own = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
+    return Access(token=token, hosts=(*LOOPBACK_NAMES, own, *arguments.allow_host) if local else ())
 
 
 def _is_loopback(host: str) -> bool:

@@ -8,7 +8,8 @@ from typing import Any
 from flask import Flask, g
 
 from search.collection import Collection
-from web import api, embed, errors, lookup, media, pages, present, reference, safety
+from web import api, auth, embed, errors, hosts, lookup, media, origin, pages, present, reference, safety
+from web.access import EVERYONE, Access
 from web.current import library_of
 from web.library import Library, LoadEncoder
 from web.params import Asked
@@ -19,7 +20,11 @@ MAX_UPLOAD_BYTES = 64_000_000
 
 
 def create_app(
-    collections: Sequence[Collection], load_encoder: LoadEncoder, *, uploads: Uploads | None = None
+    collections: Sequence[Collection],
+    load_encoder: LoadEncoder,
+    *,
+    uploads: Uploads | None = None,
+    access: Access = EVERYONE,
 ) -> Flask:
     """The application over `collections`, of which the first is the default.
 
@@ -48,12 +53,23 @@ def create_app(
     app.url_defaults(_keep_collection)
     errors.register(app)
     safety.register(app)
+    if access.hosts:
+        hosts.register(app, access.hosts)
+    origin.register(app)
+    if access.token is not None:
+        auth.register(app, access.token)
     return app
 
 
 def _names_for_templates() -> dict[str, Any]:
     library = library_of()
-    return {"library": library, "shelf": g.get("shelf", library.default), "asked": Asked()}
+    return {
+        "library": library,
+        "shelf": g.get("shelf", library.default),
+        "asked": Asked(),
+        "signed_in": auth.is_known(),
+        "may_sign_out": auth.is_asked_for() and auth.is_known(),
+    }
 
 
 def _keep_collection(endpoint: str, values: dict[str, Any]) -> None:

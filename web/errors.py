@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from flask import Flask, jsonify, make_response, render_template, request
+from flask import Flask, Response, jsonify, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
@@ -26,6 +26,11 @@ def register(app: Flask) -> None:
     app.register_error_handler(HTTPException, _http_error)
 
 
+def body(status: int, code: str, message: str) -> Response:
+    """What every error of the API looks like."""
+    return jsonify(error={"status": status, "code": code, "message": message})
+
+
 def _search_error(error: SearchError) -> ResponseReturnValue:
     for kind, code in _ASKED_WRONG:
         if isinstance(error, kind):
@@ -45,5 +50,5 @@ def _http_error(error: HTTPException) -> ResponseReturnValue:
 
 def _answer(status: int, code: str, message: str) -> ResponseReturnValue:
     if request.path.startswith("/api/"):
-        return jsonify(error={"status": status, "code": code, "message": message}), status
+        return body(status, code, message), status
     return render_template("error.html", status=status, message=message), status

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import waitress
 
 from search.collection import Collection
+from web.access import Access
 from web.app import MAX_UPLOAD_BYTES, create_app
 from web.current import library_of
 from web.uploads import Uploads
@@ -44,6 +45,8 @@ class Site:
     threads: int
     device: str
     models: Path
+    access: Access
+    behind_proxy: bool
 
 
 def serve(site: Site, *, host: str, port: int, workers: int, tell: Tell) -> None:
@@ -78,7 +81,7 @@ def answer(listener: socket.socket, site: Site, uploads: Path) -> None:
 
     with ExitStack() as stack:
         collections = [stack.enter_context(closing(Collection.open(directory))) for directory in site.directories]
-        app = create_app(collections, load, uploads=Uploads(uploads))
+        app = create_app(collections, load, uploads=Uploads(uploads), access=site.access)
         threading.Thread(target=library_of(app).warm, name="warm", daemon=True).start()
         options: dict[str, Any] = {
             "sockets": [listener],
@@ -89,6 +92,9 @@ def answer(listener: socket.socket, site: Site, uploads: Path) -> None:
             "asyncore_use_poll": True,
             "ident": None,
         }
+        if site.behind_proxy:
+            options["trusted_proxy"] = "::1" if listener.family == socket.AF_INET6 else "127.0.0.1"
+            options["trusted_proxy_headers"] = {"x-forwarded-for", "x-forwarded-proto"}
         waitress.serve(app, _quiet=True, **options)
 
 
