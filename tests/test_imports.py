@@ -28,6 +28,7 @@ HOMES = {
     "alembic": {"search/migrate.py", "search/migrations/"},
     "flask": {"web/"},
     "waitress": {"web/serving.py"},
+    "flask_limiter": {"web/rate.py"},
     "werkzeug": {"web/"},
     "prometheus_client": {"web/instruments.py"},
     "argparse": {"search/__main__.py", "indexer/cli.py", "indexer/commands.py", "web/__main__.py"},

@@ -14,6 +14,7 @@ from search.settings import Settings
 from web.access import LOOPBACK_NAMES, MIN_TOKEN_LENGTH, Access, is_token
 
 THREADS = 8
+RATE = "120/minute"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             threads=arguments.threads,
             device=arguments.device,
             models=settings.models,
-            access=_access(arguments, token),
+            access=access_of(arguments, token),
             behind_proxy=bool(arguments.allow_host),
         )
         serve(site, host=arguments.host, port=arguments.port, workers=arguments.workers, tell=_tell)
@@ -91,16 +92,28 @@ def parser() -> argparse.ArgumentParser:
         help="answer under this name too, as a proxy on this machine passes it on, and believe what the proxy adds",
     )
     parser.add_argument(
+        "--rate-limit",
+        type=_rate,
+        metavar="RATE",
+        help=f'requests of one client, such as {RATE}, or "off" (default: off on this machine, {RATE} beyond it)',
+    )
+    parser.add_argument(
         "--insecure", action="store_true", help="listen beyond this machine without a token: anyone there may look"
     )
     return parser
 
 
-def _access(arguments: argparse.Namespace, token: str | None) -> Access:
-    """Without a token, browsers on this machine alone may ask, and only under names of this machine."""
-    local = token is None and _is_loopback(arguments.host)
+def access_of(arguments: argparse.Namespace, token: str | None) -> Access:
+    """Without a token, only this machine may ask, and only under its own names. A rate is for others than its owner."""
+    local = _is_loopback(arguments.host)
     own = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
-    return Access(token=token, hosts=(*LOOPBACK_NAMES, own, *arguments.allow_host) if local else ())
+    names = (*LOOPBACK_NAMES, own, *arguments.allow_host)
+    rate = None if local and not arguments.allow_host else RATE
+    return Access(
+        token=token,
+        hosts=names if local and token is None else (),
+        rate={None: rate, "off": None}.get(arguments.rate_limit, arguments.rate_limit),
+    )
 
 
 def _is_loopback(host: str) -> bool:
@@ -126,6 +139,17 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is not positive; give 1 or more")
     return value
+
+
+def _rate(text: str) -> str:
+    from limits import parse_many
+
+    try:
+        if text != "off" and not all(item.amount > 0 for item in parse_many(text)):
+            raise ValueError(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no rate; give one such as {RATE}, or off") from None
+    return text
 
 
 def _port(text: str) -> int:

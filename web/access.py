@@ -11,10 +11,14 @@ MIN_TOKEN_LENGTH = 16
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """`token` is asked of everyone, unless it is None. `hosts` are the names that the server goes by; () is any."""
+    """`token` is asked of everyone, unless it is None. `hosts` are the names that the server goes by; () is any.
+
+    `rate` is how often one client is answered, as "120/minute"; None is always.
+    """
 
     token: str | None = field(default=None, repr=False)
     hosts: tuple[str, ...] = ()
+    rate: str | None = None
 
 
 EVERYONE = Access()

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Flask, g
 
 from search.collection import Collection
-from web import api, auth, embed, errors, hosts, lookup, media, origin, pages, present, reference, safety
+from web import api, auth, embed, errors, hosts, lookup, media, origin, pages, present, rate, reference, safety
 from web.access import EVERYONE, Access
 from web.current import library_of
 from web.library import Library, LoadEncoder
@@ -56,6 +56,8 @@ def create_app(
     if access.hosts:
         hosts.register(app, access.hosts)
     origin.register(app)
+    if access.rate is not None:
+        rate.register(app, access.rate)
     if access.token is not None:
         auth.register(app, access.token)
     return app

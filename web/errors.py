@@ -23,7 +23,7 @@ _BROKEN: tuple[tuple[type[SearchError], str, str], ...] = (
 
 def register(app: Flask) -> None:
     app.register_error_handler(SearchError, _search_error)
-    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(HTTPException, http_error)
 
 
 def body(status: int, code: str, message: str) -> Response:
@@ -42,7 +42,7 @@ def _search_error(error: SearchError) -> ResponseReturnValue:
     raise error
 
 
-def _http_error(error: HTTPException) -> ResponseReturnValue:
+def http_error(error: HTTPException) -> ResponseReturnValue:
     response = make_response(_answer(error.code or 500, error.name.lower().replace(" ", "_"), error.description or ""))
     response.headers.extend((name, value) for name, value in error.get_headers() if name != "Content-Type")
     return response
