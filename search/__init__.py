@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from search.collection import Collection
     from search.encoder import Encoder, load_encoder
     from search.errors import SearchError
-    from search.searcher import Searcher
+    from search.filters import Filter
+    from search.searcher import Page, Searcher
     from search.types import EncoderIdentity, Facts, Hit
 
 _MODULES = {
@@ -28,13 +29,26 @@ _MODULES = {
     "Encoder": "search.encoder",
     "EncoderIdentity": "search.types",
     "Facts": "search.types",
+    "Filter": "search.filters",
     "Hit": "search.types",
+    "Page": "search.searcher",
     "SearchError": "search.errors",
     "Searcher": "search.searcher",
     "load_encoder": "search.encoder",
 }
 
-__all__ = ["Collection", "Encoder", "EncoderIdentity", "Facts", "Hit", "SearchError", "Searcher", "load_encoder"]
+__all__ = [
+    "Collection",
+    "Encoder",
+    "EncoderIdentity",
+    "Facts",
+    "Filter",
+    "Hit",
+    "Page",
+    "SearchError",
+    "Searcher",
+    "load_encoder",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -46,7 +46,8 @@ def parser() -> argparse.ArgumentParser:
         "query",
         nargs="+",
         metavar="QUERY",
-        help="words, ./picture.jpg (a path begins with ./, / or ~/) or id:123; several are added up",
+        help="words, ./picture.jpg (a path begins with ./, / or ~/) or id:123; several are added up; in quoted words "
+        "-word takes away",
     )
     parser.add_argument(
         "--collection", type=Path, default=settings.collection, metavar="DIR", help="where (default: %(default)s)"
@@ -74,10 +75,12 @@ def _search(arguments: argparse.Namespace) -> list[Hit]:
             return load_encoder(collection.identity.model, device=arguments.device, models=settings.models)
 
         searcher = Searcher(collection, load)
-        hits = searcher.search(parse(arguments.query), k=arguments.k, target=arguments.target)
-        if not hits and not len(collection.index(arguments.target)):
+        page = searcher.page(parse(arguments.query), k=arguments.k, target=arguments.target)
+        if not page.hits and not len(collection.index(arguments.target)):
             print(f"{arguments.collection} holds no {arguments.target} yet", file=sys.stderr)
-        return hits
+        if page.hits and page.matched is False:
+            print("nothing here is a clear match; these are the nearest", file=sys.stderr)
+        return page.hits
 
 
 def _print(hits: Sequence[Hit], arguments: argparse.Namespace) -> None:

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Engine, Executable, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Engine, Executable, delete, func, insert, select, update
 from sqlalchemy.exc import DatabaseError
-from sqlalchemy.orm import InstrumentedAttribute
 
 from search.apply import apply, insert_all
 from search.changes import Changes, StoredVector
 from search.errors import CollectionError, SchemaTooNew
 from search.files import replace_file
+from search.filters import Filter, at_or_under, conditions
 from search.records import ImageRecord, KnownFailure, KnownFile, Original, State, TextRecord
 from search.schema import (
     SCHEMA_VERSION,
@@ -84,12 +84,12 @@ class Catalog:
     def known_files(self, folder: str) -> dict[str, KnownFile]:
         """The files at or under `folder`, by path."""
         columns = (ImageRow.path, ImageRow.id, ImageRow.size_bytes, ImageRow.mtime_ns, ImageRow.captions_stamp)
-        rows = self._rows(select(*columns).where(_at_or_under(ImageRow.path, folder)))
+        rows = self._rows(select(*columns).where(at_or_under(ImageRow.path, folder)))
         return {path: KnownFile(*known) for path, *known in rows}
 
     def known_failures(self, folder: str) -> dict[str, KnownFailure]:
         columns = (FailureRow.path, FailureRow.size_bytes, FailureRow.mtime_ns, FailureRow.max_pixels)
-        rows = self._rows(select(*columns).where(_at_or_under(FailureRow.path, folder)))
+        rows = self._rows(select(*columns).where(at_or_under(FailureRow.path, folder)))
         return {path: KnownFailure(*known) for path, *known in rows}
 
     def known_digests(self) -> set[bytes]:
@@ -145,11 +145,19 @@ class Catalog:
         rows = self._rows(select(TextRow.id, TextRow.text, TextRow.image_id).where(TextRow.id.in_(ids)))
         return {row_id: TextRecord(text, image_id) for row_id, text, image_id in rows}
 
-    def vector(self, target: Target, row_id: int) -> NDArray[np.float32] | None:
-        """The stored vector of one row, (dim,), or None without such a row."""
+    def stored(self, target: Target, ids: Sequence[int]) -> dict[int, StoredVector]:
+        """The vectors, (dim,), of those ids that exist."""
         table = _ROWS[target]
-        stored = self._rows(select(table.vector).where(table.id == row_id))
-        return _vector(stored[0].vector).astype(np.float32) if stored else None
+        return {
+            row_id: _vector(vector)
+            for row_id, vector in self._rows(select(table.id, table.vector).where(table.id.in_(ids)))
+        }
+
+    def matching(self, where: Filter, target: Target) -> NDArray[np.int64]:
+        """The ids, ascending, of the images that satisfy `where`, or of their texts."""
+        images = select(ImageRow.id).where(*conditions(where, self.roots()))
+        ids = images if target == "images" else select(TextRow.id).where(TextRow.image_id.in_(images))
+        return np.array(sorted(row_id for (row_id,) in self._rows(ids)), np.int64)
 
     def vectors(self, target: Target) -> Iterator[tuple[NDArray[np.int64], list[bytes]]]:
         """All ids with their stored vectors, in the order of ids, some thousands at a time."""
@@ -231,12 +239,6 @@ def _schema_version(engine: Engine, file: Path) -> str:
             return connection.execute(select(SchemaVersion.version_num)).scalar() or ""
     except DatabaseError as error:
         raise CollectionError(f"{file} is not a catalog ({error.orig}); name another --collection") from error
-
-
-def _at_or_under(column: InstrumentedAttribute[str], folder: str) -> ColumnElement[bool]:
-    """Paths that are `folder` or lie in it: a range of the index, because "0" is the character after "/"."""
-    prefix = folder.rstrip("/")
-    return or_(column == folder, and_(column > f"{prefix}/", column < f"{prefix}0"))
 
 
 def _vector(stored: bytes) -> StoredVector:

@@ -1,7 +1,8 @@
-"""What is asked: terms -> one unit vector."""
+"""What is asked: terms, each with a weight, and words -> terms."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,11 +15,15 @@ from search.errors import BadQuery
 
 _ID = re.compile(r"id:(\d+)")
 _FILE = re.compile(r"\.{0,2}/|~/")
+_TAKEN_AWAY = re.compile(r'(?:^|(?<=\s))-(?:"([^"]+)"|([^\s"-]\S*))')
+
+MAX_WEIGHT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class TextTerm:
     text: str
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,7 @@ class ImageTerm:
     """A picture in a file, or its bytes."""
 
     source: Path | bytes
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,7 @@ class IdTerm:
     """An image of the collection, by its id; its stored vector is used."""
 
     id: int
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,7 @@ class VectorTerm:
     """A vector of the collection's encoder, (dim,), of any length but 0."""
 
     vector: NDArray[np.float32]
+    weight: float = 1.0
 
 
 Term = TextTerm | ImageTerm | IdTerm | VectorTerm
@@ -59,16 +67,29 @@ def parse(words: Sequence[str]) -> list[Term]:
             terms.append(ImageTerm(Path(word).expanduser()))
         else:
             texts.append(word)
-    if text := " ".join(texts).strip():
-        terms.append(TextTerm(text))
+    terms += parse_text(" ".join(texts))
     if not terms:
         raise BadQuery('an empty query; ask with words, a picture or an image: "a dog in the snow", ./dog.jpg, id:123')
     return terms
 
 
-def combine(vectors: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """The unit vector, (dim,), of the sum of the terms' unit vectors."""
-    return unit(np.sum(vectors, axis=0))
+def parse_text(text: str) -> list[TextTerm]:
+    """One term for the words, and one of weight -1 for each `-word` or `-"several words"`; none for an empty text."""
+    taken = [TextTerm(quoted or word, -1.0) for quoted, word in _TAKEN_AWAY.findall(text)]
+    words = " ".join(_TAKEN_AWAY.sub("", text).split())
+    return ([TextTerm(words)] if words else []) + taken
+
+
+def checked(terms: Sequence[Term]) -> Sequence[Term]:
+    """`terms` if something is asked for, with weights that make sense; BadQuery otherwise."""
+    if not terms:
+        raise BadQuery("an empty query: give at least one term")
+    for term in terms:
+        if not (math.isfinite(term.weight) and 0 < abs(term.weight) <= MAX_WEIGHT):
+            raise BadQuery(f"a weight is {term.weight}; it may be from -{MAX_WEIGHT:g} to {MAX_WEIGHT:g}, but not 0")
+    if all(term.weight < 0 for term in terms):
+        raise BadQuery("the query only takes away; say what to look for too")
+    return terms
 
 
 def unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:

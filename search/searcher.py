@@ -3,30 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL.Image import Image
 
+from search.calibrate import MATCH, Calibrator, Modality
 from search.collection import Collection
-from search.errors import BadPicture, BadQuery
-from search.image import decode_picture, read_file
-from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm, combine, unit
-from search.settings import MAX_K, MAX_PIXELS
+from search.embedder import Embedder
+from search.errors import BadQuery
+from search.filters import Filter
+from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm, checked, unit
+from search.ranking import Cursor, Neighbour, rank
+from search.settings import MAX_K
 from search.timing import Observe, ignore, timed
 from search.types import Hit, Target
 
 if TYPE_CHECKING:
     from search.encoder import Encoder
 
+Sort = Literal["relevance", "newest", "oldest"]
+SORTS: tuple[Sort, ...] = ("relevance", "newest", "oldest")
+
+_EVERYTHING = Filter()
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some hits of a query. `next` asks for those that follow, None where there are none.
+
+    `matched` says, with the first page, whether its best hit is a match and not only the nearest that there is; None
+    with further pages and where the collection is too small to say.
+    """
+
+    hits: list[Hit]
+    next: Cursor | None
+    matched: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is looked for: the sum of the terms, (dim,), and how much of it is of which kind."""
+
+    vector: NDArray[np.float32]
+    weights: dict[Modality, float]
+    target: Target
+    without: frozenset[int]
+
 
 class Searcher:
     """Searches one collection. `load_encoder` is called when a query first needs a tower, and not before.
 
-    Every `by_` method and `search` return at most `k` hits, nearest first, and raise BadQuery for a `k` outside
+    The `by_` methods, `search` and `page` return at most `k` hits, nearest first, and raise BadQuery for a `k` outside
     1..MAX_K or an unknown id, BadPicture for a picture that cannot be read, and EncoderMismatch when the encoder is not
     the collection's. `observe` is told how long each stage took.
     """
@@ -35,8 +66,9 @@ class Searcher:
         self, collection: Collection, load_encoder: Callable[[], Encoder], *, observe: Observe = ignore
     ) -> None:
         self.collection = collection
-        self._load_encoder = load_encoder
+        self.embedder = Embedder(collection, load_encoder, observe)
         self._observe = observe
+        self._calibrator = Calibrator(collection, self.embedder.embed_texts)
 
     def by_text(self, text: str, *, k: int = 10, target: Target = "images") -> list[Hit]:
         return self.search([TextTerm(text)], k=k, target=target)
@@ -52,75 +84,86 @@ class Searcher:
         return self.search([VectorTerm(vector)], k=k, target=target)
 
     def search(self, terms: Sequence[Term], *, k: int = 10, target: Target = "images") -> list[Hit]:
-        """The hits of the sum of `terms`; images asked by id are not among them."""
+        """The hits of the weighted sum of `terms`; images asked by id are not among them."""
+        asked = self._ask(terms, k, target)
+        return self._following(asked, k, None, None)[:k]
+
+    def page(
+        self,
+        terms: Sequence[Term],
+        *,
+        k: int = 10,
+        target: Target = "images",
+        where: Filter = _EVERYTHING,
+        sort: Sort = "relevance",
+        after: Cursor | None = None,
+    ) -> Page:
+        """Like `search`, of the images that satisfy `where`, after the hits of the pages before, with strengths.
+
+        Sorted by time the matches come, at most MAX_K of them, those without a time last; by relevance every image.
+        """
+        asked = self._ask(terms, k, target)
+        among = None if where.is_empty else self.collection.catalog.matching(where, target)
+        if sort == "relevance":
+            found = self._strong(asked, self._following(asked, k + 1, after, among)[: k + 1])
+            best = found
+        else:
+            best = self._strong(asked, self._following(asked, MAX_K, None, among)[:MAX_K])
+            found = _in_time([hit for hit in best if hit.strength is None or hit.strength >= MATCH], sort)
+            found = found[after.following([hit.id for hit in found]) if after else 0 :]
+        more = Cursor((after.seen if after else 0) + k, found[k - 1].id) if len(found) > k else None
+        return Page(found[:k], more, _is_match(best) if after is None else None)
+
+    def _ask(self, terms: Sequence[Term], k: int, target: Target) -> _Asked:
+        """Add the terms up; of one with a negative weight only what is particular to it is taken away."""
         if not 1 <= k <= MAX_K:
             raise BadQuery(f"k is {k}; it may be from 1 to {MAX_K}")
-        if not terms:
-            raise BadQuery("an empty query: give at least one term")
-        query = combine([self.embed(term) for term in terms])
-        asked = {term.id for term in terms if isinstance(term, IdTerm)} if target == "images" else set()
-        return self._nearest(query, k, target, asked)
+        total = np.zeros(self.collection.identity.dim, np.float32)
+        weights: dict[Modality, float] = {}
+        for term in checked(terms):
+            modality: Modality = "text" if isinstance(term, TextTerm) else "image"
+            vector = self.embedder.embed(term)
+            if term.weight < 0:
+                vector = vector - self._calibrator.mean(modality)
+            else:
+                weights[modality] = weights.get(modality, 0.0) + term.weight
+            total += term.weight * vector
+        without = (
+            frozenset(term.id for term in terms if isinstance(term, IdTerm)) if target == "images" else frozenset()
+        )
+        return _Asked(total, weights, target, without)
 
-    def embed(self, term: Term) -> NDArray[np.float32]:
-        """The unit vector of one term, (dim,)."""
-        match term:
-            case TextTerm(text):
-                return _only(self.embed_texts([text]))
-            case ImageTerm(source):
-                return self._embed_image(source)
-            case IdTerm(image_id):
-                return self._stored(image_id)
-            case VectorTerm(vector):
-                return self._given(vector)
+    def _following(self, asked: _Asked, count: int, after: Cursor | None, among: NDArray[np.int64] | None) -> list[Hit]:
+        """At least `count` hits after a page, all of the rest where there are fewer.
 
-    def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """The unit vectors of texts, (n, dim), through the tower together."""
-        if not all(text.strip() for text in texts):
-            raise BadQuery("an empty text; describe what the picture shows")
-        encoder = self._encoder
-        with timed("encode", self._observe):
-            return encoder.encode_texts(texts)
-
-    def _embed_image(self, source: Path | bytes) -> NDArray[np.float32]:
-        encoder = self._encoder
-        with timed("encode", self._observe):
-            return _only(encoder.encode_images([_decode(source)]))
-
-    @cached_property
-    def _encoder(self) -> Encoder:
-        encoder = self._load_encoder()
-        self.collection.require(encoder.identity)
-        return encoder
-
-    def _stored(self, image_id: int) -> NDArray[np.float32]:
-        vector = self.collection.catalog.vector("images", image_id)
-        if vector is None:
-            raise BadQuery(f"no image has the id {image_id} in this collection")
-        return unit(vector)
-
-    def _given(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
-        dim = self.collection.identity.dim
-        if vector.shape != (dim,):
-            raise BadQuery(f"the vector has the shape {vector.shape}; this collection takes ({dim},)")
-        return unit(vector)
-
-    def _nearest(self, query: NDArray[np.float32], k: int, target: Target, asked: set[int]) -> list[Hit]:
-        """Search wider until k neighbours still have a row: rows may go between two publications."""
-        index = self.collection.index(target)
-        wanted = k + len(asked)
+        It looks further until enough neighbours have a row: rows may go between two publications.
+        """
+        index, query = self.collection.index(asked.target), unit(asked.vector)
+        wanted = count + len(asked.without) + (after.seen if after else 0)
         while True:
             with timed("index", self._observe):
-                scores, ids = index.search(query[np.newaxis], wanted)
-            neighbours = [
-                (score, id_) for score, id_ in zip(scores[0].tolist(), ids[0].tolist(), strict=True) if id_ >= 0
-            ]
+                ranked = rank(index, query, wanted, among)
+            shown = [neighbour for neighbour in ranked if neighbour[1] not in asked.without]
+            rest = shown[after.following([id_ for _, id_ in shown]) if after else 0 :]
             with timed("hydrate", self._observe):
-                hits = [hit for hit in self._hydrate(neighbours, target) if hit.id not in asked]
-            if len(hits) >= k or wanted >= len(index):
-                return hits[:k]
+                hits = self._hydrate(rest[:wanted], asked.target)
+            if len(hits) >= count or len(ranked) < wanted:
+                return hits
             wanted *= 2
 
-    def _hydrate(self, neighbours: Sequence[tuple[float, int]], target: Target) -> list[Hit]:
+    def _strong(self, asked: _Asked, hits: list[Hit]) -> list[Hit]:
+        """The hits with their strengths, where these can be told."""
+        stored = self.collection.catalog.stored(asked.target, [hit.id for hit in hits])
+        kept = [hit for hit in hits if hit.id in stored]
+        if not kept:
+            return []
+        rows = np.stack([stored[hit.id] for hit in kept]).astype(np.float32)
+        strengths = self._calibrator.strengths(asked.vector, asked.weights, asked.target, rows)
+        if strengths is None:
+            return kept
+        return [replace(hit, strength=strength) for hit, strength in zip(kept, strengths, strict=True)]
+
+    def _hydrate(self, neighbours: Sequence[Neighbour], target: Target) -> list[Hit]:
         """The neighbours that have a row, in their order."""
         scores = {id_: score for score, id_ in neighbours}
         texts = self.collection.catalog.texts(list(scores)) if target == "texts" else None
@@ -141,15 +184,15 @@ class Searcher:
         ]
 
 
-def _decode(source: Path | bytes) -> Image:
-    if isinstance(source, bytes):
-        return decode_picture(source, max_pixels=MAX_PIXELS).image
-    try:
-        return _decode(read_file(source))
-    except BadPicture as error:
-        raise BadPicture(f"{source}: {error}") from error
+def _in_time(hits: Sequence[Hit], sort: Sort) -> list[Hit]:
+    """By the time they were taken, those without one last; equal ones stay in their order."""
+    dated = [hit for hit in hits if hit.facts.taken_at is not None]
+    undated = [hit for hit in hits if hit.facts.taken_at is None]
+    return sorted(dated, key=lambda hit: hit.facts.taken_at or datetime.min, reverse=sort == "newest") + undated
 
 
-def _only(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(1, dim) -> (dim,)."""
-    return rows.reshape(-1)
+def _is_match(best: Sequence[Hit]) -> bool | None:
+    """Whether the first of the hits, nearest first, is a match."""
+    if not best:
+        return False
+    return None if best[0].strength is None else best[0].strength >= MATCH

@@ -86,7 +86,8 @@ class Root:
 class Hit:
     """A neighbour with its row: an image (`text` is None) or a text with the image that it belongs to.
 
-    `id` is the row's id within its target; `score` is the cosine similarity in [-1, 1], larger is nearer.
+    `id` is the row's id within its target; `score` is the cosine similarity in [-1, 1], larger is nearer. `strength`
+    in [0, 1] means the same for every query (see calibrate.py); None where it was not asked for or cannot be told.
     """
 
     target: Target
@@ -96,6 +97,7 @@ class Hit:
     path: Path
     facts: Facts
     text: str | None = None
+    strength: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The hit as JSON values; `taken_at` in ISO 8601."""

@@ -279,7 +279,7 @@ def test_vectors_equal_the_encoders_own(
     for hit in searcher.by_text("red"):
         with Image.open(hit.path) as image:
             (expected,) = encoder.encode_images([image.convert("RGB")])
-        assert collection.catalog.vector("images", hit.id) == pytest.approx(expected, abs=1e-3)
+        assert collection.catalog.stored("images", [hit.id])[hit.id] == pytest.approx(expected, abs=1e-3)
 
 
 def test_many_workers_and_small_batches_keep_every_row_with_its_picture(
@@ -292,7 +292,7 @@ def test_many_workers_and_small_batches_keep_every_row_with_its_picture(
         Image.new("RGB", (8, 8), tuple(int(value) for value in color)).save(folder / f"{number}.png")
     index(folder, batch_size=7, workers=6)
     for path, row in collection.catalog.known_files(str(folder)).items():
-        vector = collection.catalog.vector("images", row.id)
+        vector = collection.catalog.stored("images", [row.id])[row.id]
         color = np.append(colors[int(Path(path).stem)] / 255, 0.2)
         assert vector == pytest.approx(color / np.linalg.norm(color), abs=2e-3)
 

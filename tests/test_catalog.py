@@ -41,7 +41,7 @@ def test_a_row_comes_back_with_all_its_facts(catalog: Catalog) -> None:
     ((path, known),) = catalog.known_files("/").items()
     assert (path, known[1:]) == ("/a.jpg", (10, 20, 30))
     assert catalog.images([known.id])[known.id].facts == FACTS
-    assert catalog.vector("images", known.id) == pytest.approx([1, 0, 0, 0])
+    assert catalog.stored("images", [known.id])[known.id] == pytest.approx([1, 0, 0, 0])
     assert catalog.captions([known.id]) == {known.id: ["red", "car"]}
     assert catalog.identity() == IDENTITY
 

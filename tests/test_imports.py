@@ -21,6 +21,7 @@ HOMES = {
     "sqlalchemy": {
         "search/catalog.py",
         "search/apply.py",
+        "search/filters.py",
         "search/schema.py",
         "search/migrate.py",
         "search/migrations/",

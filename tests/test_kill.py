@@ -110,7 +110,7 @@ def check(directory: Path, folder: Folder) -> None:
     assert collection.catalog.counts() == {"images": len(rows), "texts": len(rows), "failures": 0}
     for name, row in rows.items():
         (expected,) = unit_rows(np.array([folder.colors[name]]))
-        assert collection.catalog.vector("images", row) == pytest.approx(expected, abs=2e-3), name
+        assert collection.catalog.stored("images", [row])[row] == pytest.approx(expected, abs=2e-3), name
     collection.close()
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from search.errors import BadQuery
-from search.query import IdTerm, ImageTerm, TextTerm, combine, parse
+from search.query import IdTerm, ImageTerm, TextTerm, checked, parse, parse_text
 
 
 def test_words_are_one_text_with_or_without_quotes() -> None:
@@ -42,11 +42,24 @@ def test_nothing_asked_is_refused_with_examples(words: list[str]) -> None:
         parse(words)
 
 
-def test_terms_add_up_to_a_unit_vector_between_them() -> None:
-    combined = combine([np.array([1, 0], np.float32), np.array([0, 1], np.float32)])
-    assert combined == pytest.approx([0.5**0.5, 0.5**0.5])
+def test_a_word_behind_a_minus_is_taken_away() -> None:
+    assert parse_text('a beach -people -"tall ships"  at noon') == [
+        TextTerm("a beach at noon"),
+        TextTerm("people", -1.0),
+        TextTerm("tall ships", -1.0),
+    ]
 
 
-def test_terms_that_cancel_out_are_refused() -> None:
-    with pytest.raises(BadQuery, match="cancel out"):
-        combine([np.array([1, 0], np.float32), np.array([-1, 0], np.float32)])
+def test_a_minus_inside_a_word_or_alone_is_text() -> None:
+    assert parse_text("a t-shirt - black") == [TextTerm("a t-shirt - black")]
+
+
+@pytest.mark.parametrize("weight", [0.0, 10.5, -11.0, math.nan, math.inf])
+def test_a_weight_out_of_range_is_refused_with_the_range(weight: float) -> None:
+    with pytest.raises(BadQuery, match="from -10 to 10"):
+        checked([TextTerm("dog"), TextTerm("cat", weight)])
+
+
+def test_a_query_that_only_takes_away_is_refused() -> None:
+    with pytest.raises(BadQuery, match="only takes away"):
+        checked(parse_text("-dog"))

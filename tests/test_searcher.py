@@ -63,9 +63,9 @@ def test_terms_are_added_up(searcher: Searcher, photos: Path, index: Build) -> N
 
 
 def test_scores_are_the_cosines_of_the_stored_vectors(searcher: Searcher, collection: Collection) -> None:
-    query = searcher.embed(TextTerm("cyan"))
+    query = searcher.embedder.embed(TextTerm("cyan"))
     hits = searcher.by_text("cyan")
-    stored = [collection.catalog.vector("images", hit.id) for hit in hits]
+    stored = [collection.catalog.stored("images", [hit.id])[hit.id] for hit in hits]
     assert [hit.score for hit in hits] == pytest.approx([float(query @ vector) for vector in stored], abs=1e-6)
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
 

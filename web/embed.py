@@ -44,7 +44,7 @@ def embed() -> dict[str, Any]:
         "collection": shelf.name,
         "model": model_name(identity),
         "dim": identity.dim,
-        "texts": shelf.searcher.embed_texts(items.texts).tolist() if items.texts else [],
+        "texts": shelf.searcher.embedder.embed_texts(items.texts).tolist() if items.texts else [],
         "images": [row.tolist() for row in _rows_of_images(shelf.searcher, items.images)],
     }
 
@@ -54,7 +54,7 @@ def _rows_of_images(searcher: Searcher, images: Sequence[bytes]) -> list[NDArray
     rows = []
     for place, data in enumerate(images):
         try:
-            rows.append(searcher.embed(ImageTerm(data)))
+            rows.append(searcher.embedder.embed(ImageTerm(data)))
         except BadPicture as error:
             raise BadPicture(f"images[{place}]: {error}") from error
     return rows

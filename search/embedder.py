@@ -1,0 +1,92 @@
+"""A term of a query -> its unit vector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL.Image import Image
+
+from search.collection import Collection
+from search.errors import BadPicture, BadQuery
+from search.image import decode_picture, read_file
+from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm, unit
+from search.settings import MAX_PIXELS
+from search.timing import Observe, timed
+
+if TYPE_CHECKING:
+    from search.encoder import Encoder
+
+
+class Embedder:
+    """Embeds for one collection. `load_encoder` is called when a tower is first needed, and not before.
+
+    Raises BadQuery for an unknown id, an empty text or a vector of another length, BadPicture for a picture that cannot
+    be read, and EncoderMismatch when the encoder is not the collection's.
+    """
+
+    def __init__(self, collection: Collection, load_encoder: Callable[[], Encoder], observe: Observe) -> None:
+        self._collection = collection
+        self._load_encoder = load_encoder
+        self._observe = observe
+
+    def embed(self, term: Term) -> NDArray[np.float32]:
+        """The unit vector of one term, (dim,)."""
+        match term:
+            case TextTerm(text):
+                return _only(self.embed_texts([text]))
+            case ImageTerm(source):
+                return self._embed_image(source)
+            case IdTerm(image_id):
+                return self._stored(image_id)
+            case VectorTerm(vector):
+                return self._given(vector)
+
+    def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The unit vectors of texts, (n, dim), through the tower together."""
+        if not all(text.strip() for text in texts):
+            raise BadQuery("an empty text; describe what the picture shows")
+        encoder = self._encoder
+        with timed("encode", self._observe):
+            return encoder.encode_texts(texts)
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        encoder = self._load_encoder()
+        self._collection.require(encoder.identity)
+        return encoder
+
+    def _embed_image(self, source: Path | bytes) -> NDArray[np.float32]:
+        encoder = self._encoder
+        with timed("encode", self._observe):
+            return _only(encoder.encode_images([_decode(source)]))
+
+    def _stored(self, image_id: int) -> NDArray[np.float32]:
+        stored = self._collection.catalog.stored("images", [image_id])
+        if image_id not in stored:
+            raise BadQuery(f"no image has the id {image_id} in this collection")
+        return unit(stored[image_id].astype(np.float32))
+
+    def _given(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
+        dim = self._collection.identity.dim
+        if vector.shape != (dim,):
+            raise BadQuery(f"the vector has the shape {vector.shape}; this collection takes ({dim},)")
+        return unit(vector)
+
+
+def _decode(source: Path | bytes) -> Image:
+    if isinstance(source, bytes):
+        return decode_picture(source, max_pixels=MAX_PIXELS).image
+    try:
+        return _decode(read_file(source))
+    except BadPicture as error:
+        raise BadPicture(f"{source}: {error}") from error
+
+
+def _only(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(1, dim) -> (dim,)."""
+    return rows.reshape(-1)

@@ -1,0 +1,98 @@
+"""Pages follow each other without a gap or a double, in one order, whatever happens between them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from search.changes import Changes
+from search.collection import Collection
+from search.errors import BadQuery
+from search.index import ExactIndex
+from search.query import IdTerm, TextTerm
+from search.ranking import Cursor, rank
+from search.searcher import Searcher
+from tests.conftest import Build, paint
+
+RED = [TextTerm("red")]
+
+
+def all_pages(searcher: Searcher, k: int, **options: object) -> list[int]:
+    found, after = [], None
+    while True:
+        page = searcher.page(RED, k=k, after=after, **options)  # type: ignore[arg-type]
+        found += [hit.id for hit in page.hits]
+        if page.next is None:
+            return found
+        assert len(page.hits) == k
+        after = Cursor.read(str(page.next))
+
+
+@pytest.fixture
+def many(photos: Path, index: Build) -> Path:
+    """Reds of which many are the same, so that scores are equal."""
+    for number in range(30):
+        paint(photos / f"{number:02}.png", ("red", "magenta", "black")[number % 3], (10 + number % 2, 10))
+    index(photos)
+    return photos
+
+
+@pytest.mark.parametrize("k", [1, 4, 7, 32, 33, 100])
+def test_pages_give_every_image_once_in_the_order_of_one_large_page(searcher: Searcher, many: Path, k: int) -> None:
+    everything = [hit.id for hit in searcher.by_text("red", k=1000)]
+    assert len(set(everything)) == 33
+    assert all_pages(searcher, k) == everything
+
+
+def test_equal_scores_come_by_id_however_many_are_asked_for(searcher: Searcher, many: Path) -> None:
+    hits = searcher.by_text("red", k=1000)
+    assert [hit.id for hit in hits] == [hit.id for hit in sorted(hits, key=lambda hit: (-hit.score, hit.id))]
+    for k in range(1, 33):
+        assert [hit.id for hit in searcher.by_text("red", k=k)] == [hit.id for hit in hits[:k]]
+
+
+def test_an_image_asked_by_id_is_on_no_page(searcher: Searcher, many: Path) -> None:
+    asked = searcher.by_text("red", k=1)[0].id
+    first = searcher.page([IdTerm(asked)], k=20)
+    second = searcher.page([IdTerm(asked)], k=20, after=first.next)
+    found = [hit.id for hit in first.hits + second.hits]
+    assert len(set(found)) == 32
+    assert asked not in found
+    assert second.next is None
+
+
+def test_what_a_build_puts_before_the_cursor_is_not_shown_and_nothing_twice(
+    searcher: Searcher, many: Path, index: Build
+) -> None:
+    first = searcher.page([TextTerm("white")], k=10)
+    for number in range(5):
+        paint(many / f"new{number}.png", "white", (20 + number, 20))
+    index(many)
+    second = searcher.page([TextTerm("white")], k=10, after=first.next)
+    assert not {hit.id for hit in first.hits} & {hit.id for hit in second.hits}
+    assert not any(hit.path.name.startswith("new") for hit in second.hits)
+
+
+def test_a_cursor_whose_image_was_removed_goes_on_at_its_place(
+    searcher: Searcher, many: Path, collection: Collection, index: Build
+) -> None:
+    everything = [hit.id for hit in searcher.by_text("red", k=1000)]
+    first = searcher.page(RED, k=5)
+    collection.catalog.apply(Changes(removed=[first.hits[-1].id]))
+    second = searcher.page(RED, k=5, after=first.next)
+    assert [hit.id for hit in second.hits] == everything[5:10]
+
+
+@pytest.mark.parametrize("text", ["", "5", "5.", "0.3", "-1.2", "5.x", "٣.٣", "1." + "9" * 19, "5.3.1"])
+def test_what_no_page_gave_is_no_cursor(text: str) -> None:
+    with pytest.raises(BadQuery, match="no cursor"):
+        Cursor.read(text)
+
+
+def test_ranking_closes_a_group_of_equal_scores_that_is_cut() -> None:
+    rows = np.tile(np.array([[1, 0]], np.float32), (50, 1))
+    index = ExactIndex.build(2, [(np.arange(50, 0, -1), np.concatenate([rows[:45], [[0, 1]] * 5]).astype(np.float32))])
+    ranked = rank(index, np.array([1, 0], np.float32), 3, None)
+    assert [id_ for _, id_ in ranked] == list(range(6, 51))
