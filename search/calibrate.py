@@ -31,6 +31,7 @@ FEWEST = 32
 """A collection needs as many vectors before anything can be said of its scores."""
 
 _MARGIN, _SLOPE = 0.5, 1.2
+_LEAST_SPREAD = 1e-3
 _BLOCKS, _BLOCK = 32, 32
 
 _SUBJECTS = (
@@ -62,7 +63,7 @@ class Calibrator:
     def strengths(
         self, query: Vectors, weights: Mapping[Modality, float], target: Target, rows: Vectors
     ) -> list[float] | None:
-        """In [0, 1] for each of the (n, dim) rows of `target`; None where the collection is too small to say.
+        """In [0, 1] for each of the (n, dim) rows of `target`; None where too little is there, or all alike, to say.
 
         `query` is a sum of vectors, (dim,), of which `weights` says how much of it is of which kind.
         """
@@ -72,6 +73,8 @@ class Calibrator:
         center = np.sum([weight * self.mean(modality) for modality, weight in weights.items()], axis=0)
         spreads = [self._spread(modality, target) for modality in weights]
         spread = np.average(spreads, weights=list(weights.values()))
+        if spread < _LEAST_SPREAD:
+            return None
         cosines = _centered(rows, sample.mean(axis=0)) @ _centered(query[np.newaxis], center)[0]
         middle = math.sqrt(2 * math.log(len(self._collection.index(target)))) + _MARGIN
         return [float(strength) for strength in 1 / (1 + np.exp(-_SLOPE * (cosines / spread - middle)))]
@@ -82,7 +85,7 @@ class Calibrator:
         if modality == "image" and target == "images":
             queries, rows = rows[::2], rows[1::2]  # nothing is compared with itself
         scores = _centered(queries, self.mean(modality)) @ _centered(rows, self._sample(target).mean(axis=0)).T
-        return max(float(scores.std()), 1e-6)
+        return float(scores.std())
 
     def _queries(self, modality: Modality) -> Vectors:
         if modality == "image":

@@ -18,10 +18,9 @@ from search.changes import Changes, StoredVector
 from search.errors import CollectionError, SchemaTooNew
 from search.files import replace_file
 from search.filters import Filter, at_or_under, conditions
-from search.records import ImageRecord, KnownFailure, KnownFile, Original, State, TextRecord
+from search.records import Choices, ImageRecord, KnownFailure, KnownFile, Original, State, TextRecord
 from search.schema import (
     SCHEMA_VERSION,
-    Base,
     FailureRow,
     ImageRow,
     RootRow,
@@ -30,6 +29,7 @@ from search.schema import (
     StateRow,
     TextRow,
     connect,
+    create_tables,
 )
 from search.types import EncoderIdentity, Facts, Root, Target
 
@@ -50,14 +50,7 @@ class Catalog:
         """Write an empty catalog at `file`, all or nothing."""
         aside = file.with_suffix(".new")
         aside.unlink(missing_ok=True)
-        engine = connect(aside)
-        with engine.begin() as connection:
-            Base.metadata.create_all(connection)
-            connection.execute(insert(SchemaVersion).values(version_num=SCHEMA_VERSION))
-            connection.execute(insert(StateRow).values(id=1, encoder=identity.to_json()))
-        with engine.connect() as connection:
-            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-        engine.dispose()
+        create_tables(aside, identity.to_json())
         replace_file(aside, file)
 
     @classmethod
@@ -93,7 +86,7 @@ class Catalog:
         return {path: KnownFailure(*known) for path, *known in rows}
 
     def known_digests(self) -> set[bytes]:
-        return {digest for (digest,) in self._rows(select(ImageRow.digest))}
+        return set(self._column(select(ImageRow.digest)))
 
     def originals(self, digests: Sequence[bytes]) -> dict[bytes, list[Original]]:
         """The rows that have one of these contents, oldest first."""
@@ -148,16 +141,14 @@ class Catalog:
     def stored(self, target: Target, ids: Sequence[int]) -> dict[int, StoredVector]:
         """The vectors, (dim,), of those ids that exist."""
         table = _ROWS[target]
-        return {
-            row_id: _vector(vector)
-            for row_id, vector in self._rows(select(table.id, table.vector).where(table.id.in_(ids)))
-        }
+        rows = self._rows(select(table.id, table.vector).where(table.id.in_(ids)))
+        return {row_id: _vector(vector) for row_id, vector in rows}
 
     def matching(self, where: Filter, target: Target) -> NDArray[np.int64]:
         """The ids, ascending, of the images that satisfy `where`, or of their texts."""
         images = select(ImageRow.id).where(*conditions(where, self.roots()))
         ids = images if target == "images" else select(TextRow.id).where(TextRow.image_id.in_(images))
-        return np.array(sorted(row_id for (row_id,) in self._rows(ids)), np.int64)
+        return np.sort(np.array(self._column(ids), np.int64))
 
     def vectors(self, target: Target) -> Iterator[tuple[NDArray[np.int64], list[bytes]]]:
         """All ids with their stored vectors, in the order of ids, some thousands at a time."""
@@ -168,6 +159,15 @@ class Catalog:
             ids, vectors = zip(*rows, strict=True)
             yield np.array(ids, np.int64), list(vectors)
             last = ids[-1]
+
+    def choices(self) -> Choices:
+        """What a filter may ask for."""
+        formats, cameras = (
+            tuple(self._column(select(column).where(column.is_not(None)).distinct().order_by(column)))
+            for column in (ImageRow.format, ImageRow.camera)
+        )
+        times, places = (self._scalar(select(func.count(column))) for column in (ImageRow.taken_at, ImageRow.latitude))
+        return Choices(formats, cameras, times > 0, places > 0)
 
     # What status and verify ask
 
@@ -192,7 +192,7 @@ class Catalog:
 
     def paths(self) -> list[str]:
         """The path of every image, sorted."""
-        return [path for (path,) in self._rows(select(ImageRow.path).order_by(ImageRow.path))]
+        return self._column(select(ImageRow.path).order_by(ImageRow.path))
 
     def damage(self) -> list[str]:
         """What SQLite itself finds wrong with the file."""
@@ -226,6 +226,10 @@ class Catalog:
     def _rows(self, query: Executable) -> Sequence[Any]:
         with self._engine.connect() as connection:
             return connection.execute(query).all()
+
+    def _column(self, query: Executable) -> list[Any]:
+        with self._engine.connect() as connection:
+            return list(connection.execute(query).scalars())
 
     def _scalar(self, query: Executable) -> Any:
         with self._engine.connect() as connection:

@@ -46,3 +46,12 @@ class Original(NamedTuple):
     path: str
     facts: Facts
     vector: StoredVector
+
+
+class Choices(NamedTuple):
+    """What images may be told apart by: the formats and cameras there are, and whether any has a time or a place."""
+
+    formats: tuple[str, ...]
+    cameras: tuple[str, ...]
+    times: bool
+    places: bool

@@ -20,6 +20,7 @@ from sqlalchemy import (
     TypeDecorator,
     create_engine,
     event,
+    insert,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -163,3 +164,15 @@ def connect(file: Path) -> Engine:
         connection.execute("PRAGMA synchronous=FULL")
 
     return engine
+
+
+def create_tables(file: Path, encoder: str) -> None:
+    """Write a catalog without rows; `encoder` is the identity of the collection's encoder as JSON."""
+    engine = connect(file)
+    with engine.begin() as connection:
+        Base.metadata.create_all(connection)
+        connection.execute(insert(SchemaVersion).values(version_num=SCHEMA_VERSION))
+        connection.execute(insert(StateRow).values(id=1, encoder=encoder))
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+    engine.dispose()

@@ -100,6 +100,65 @@ def test_posted_terms_are_added_up(client: FlaskClient, photos: Path, index: Bui
     assert names(client.post("/api/v1/search", json={"terms": terms}))[0] == "yellow.png"
 
 
+def test_a_term_with_a_negative_weight_takes_away(client: FlaskClient, photos: Path, index: Build) -> None:
+    paint(photos / "magenta.png", "magenta")
+    index(photos)
+    terms = [{"text": "magenta"}, {"text": "red", "weight": -2}]
+    hits = names(client.post("/api/v1/search", json={"terms": terms}))
+    assert hits.index("blue.webp") < hits.index("red.png")
+    written = names(client.get("/api/v1/search?q=magenta+-red"))
+    assert written == names(client.post("/api/v1/search", json={"terms": [terms[0], {**terms[1], "weight": -1}]}))
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ({"format": "bmp"}, ["green.bmp"]),
+        ({"format": ".PNG"}, ["red.png"]),
+        ({"folder": "/trip/"}, ["blue.webp"]),
+        ({"orientation": "portrait"}, []),
+        ({"min_side": 17}, []),
+        ({"place": True}, []),
+        ({"from": "2024", "to": "2024-06"}, []),
+        ({"camera": "x"}, []),
+    ],
+)
+def test_filters_mean_the_same_in_a_url_and_in_json(
+    client: FlaskClient, collection: Collection, photos: Path, asked: dict[str, Any], found: list[str]
+) -> None:
+    collection.catalog.follow([Root(str(photos))])
+    arguments = {name: "yes" if value is True else value for name, value in asked.items()}
+    assert names(client.get("/api/v1/search", query_string={"q": "red", **arguments})) == found
+    assert names(client.post("/api/v1/search", json={"terms": [{"text": "red"}], "filter": asked})) == found
+
+
+def test_pages_follow_each_other_by_their_cursor(client: FlaskClient) -> None:
+    everything = names(client.get("/api/v1/search?q=red"))
+    found, after = [], ""
+    while after is not None:
+        answer = client.get(f"/api/v1/search?q=red&k=1&after={after}")
+        found += names(answer)
+        after = answer.get_json()["next"]
+    assert found == everything
+    assert len(found) == 3
+
+
+def test_strengths_and_matches_are_told_where_there_are_enough_images(
+    client: FlaskClient, photos: Path, index: Build
+) -> None:
+    assert client.get("/api/v1/search?q=red").get_json()["matched"] is None
+    for number in range(40):
+        color = list(COLORS)[number % 8]
+        paint(photos / f"{number}.png", color, (20 + number, 16))
+    index(photos)
+    body = {"terms": [{"image": base64.b64encode(picture("red")).decode()}]}
+    answer = client.post("/api/v1/search", json=body).get_json()
+    assert answer["matched"] in (True, False)
+    strengths = [hit["strength"] for hit in answer["hits"]]
+    assert strengths[0] == max(strengths)
+    assert all(0 < strength < 1 for strength in strengths)
+
+
 def test_a_file_and_a_text_can_be_posted_as_a_form(client: FlaskClient, photos: Path, index: Build) -> None:
     paint(photos / "magenta.png", "magenta")
     index(photos)
@@ -186,6 +245,13 @@ DEEP = "[" * 100_000
         ("search?q=red&k=1001", 400, "bad_query"),
         ("search?q=red&k=ten", 400, "bad_query"),
         ("search?q=red&target=sounds", 400, "bad_query"),
+        ("search?q=-red", 400, "bad_query"),
+        ("search?q=red&sort=size", 400, "bad_query"),
+        ("search?q=red&after=5", 400, "bad_query"),
+        ("search?q=red&orientation=round", 400, "bad_query"),
+        ("search?q=red&min_side=-5", 400, "bad_query"),
+        ("search?q=red&from=2024-13", 400, "bad_query"),
+        ("search?q=red&place=maybe", 400, "bad_query"),
         (f"search?q={'a' * 1001}", 400, "bad_query"),
         ("search?q=red&collection=nowhere", 404, "not_found"),
         ("images/0", 404, "not_found"),
@@ -216,7 +282,18 @@ def test_a_bad_get_has_the_error_body(client: FlaskClient, path: str, status: in
         ('{"terms": ["red"]}', 400),
         ('{"terms": [{"text": ""}]}', 400),
         ('{"terms": [{"text": 5}]}', 400),
-        ('{"terms": [{"text": "red", "weight": 2}]}', 400),
+        ('{"terms": [{"text": "red", "weight": 0}]}', 400),
+        ('{"terms": [{"text": "red", "weight": "2"}]}', 400),
+        ('{"terms": [{"text": "red", "weight": 11}]}', 400),
+        ('{"terms": [{"text": "red", "weight": -1}]}', 400),
+        ('{"terms": [{"weight": 1}]}', 400),
+        ('{"terms": [{"text": "red"}], "filter": "JPEG"}', 400),
+        ('{"terms": [{"text": "red"}], "filter": {"size": 5}}', 400),
+        ('{"terms": [{"text": "red"}], "filter": {"min_side": "5"}}', 400),
+        ('{"terms": [{"text": "red"}], "filter": {"place": "yes"}}', 400),
+        ('{"terms": [{"text": "red"}], "filter": {"from": "May"}}', 400),
+        ('{"terms": [{"text": "red"}], "sort": "size"}', 400),
+        ('{"terms": [{"text": "red"}], "after": "here"}', 400),
         ('{"terms": [{"url": "http://127.0.0.1/"}]}', 400),
         ('{"terms": [{"image": "not base64"}]}', 400),
         ('{"terms": [{"image": "bm90IGEgcGljdHVyZQ=="}]}', 400),

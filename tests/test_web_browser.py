@@ -142,10 +142,10 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
 
 @pytest.fixture
 def site(collection: Collection, encoder: ColorEncoder, tmp_path: Path, index: Build) -> Iterator[str]:
-    """The URL of a running application with 70 red pictures of all shapes and one of every other color."""
+    """The URL of a running application with 150 red pictures of all shapes and one of every other color."""
     photos = tmp_path / "photos"
     photos.mkdir()
-    for number in range(70):
+    for number in range(150):
         _paint(photos / f"red-{number}.png", "red", (200 + 20 * (number % 17), 300), number)
     for color in COLORS.keys() - {"red"}:
         _paint(photos / f"{color}.png", color, (320, 240), 0)
@@ -240,13 +240,38 @@ def test_the_token_is_asked_for_once(browser: Browser, collection: Collection, e
     assert browser.problems == []
 
 
-def test_more_hits_are_added_to_those_that_are_there(browser: Browser, site: str) -> None:
+def test_further_pages_come_as_one_scrolls_and_a_reload_keeps_them(browser: Browser, site: str) -> None:
     browser.open(f"{site}/search?q=red")
-    assert browser.run("document.querySelectorAll('.tile').length") == 60
-    browser.run("document.querySelector('.tile').id = 'still-here', document.querySelector('[data-more]').click()")
-    browser.wait("document.querySelectorAll('.tile').length === 77")
+    assert browser.run("document.querySelectorAll('.tile').length") >= 60
+    browser.run("document.querySelector('.tile').id = 'still-here'")
+    browser.run("scrollTo(0, document.body.scrollHeight)")
+    browser.wait("document.querySelectorAll('.tile').length >= 120")
+    browser.run("scrollTo(0, document.body.scrollHeight)")
+    browser.wait("document.querySelectorAll('.tile').length === 157")
     assert browser.run("!!document.getElementById('still-here') && !document.querySelector('[data-more]')")
-    assert browser.run("location.search") == "?q=red&k=120"
+    shown = "[...document.querySelectorAll('.tile a')].map(link => link.href)"
+    links = browser.run(shown)
+    assert len(set(links)) == 157
+    assert browser.run("location.search") == "?q=red&k=157"
+    browser.send("Page.reload")
+    browser.wait("document.querySelectorAll('.tile').length === 157 && !document.getElementById('still-here')")
+    assert browser.run(shown) == links
+    assert browser.problems == []
+
+
+def test_a_filter_applies_when_it_is_chosen_and_back_takes_it_off(browser: Browser, site: str) -> None:
+    browser.open(f"{site}/search?q=red")
+    browser.run("document.querySelector('.filters summary').click()")
+    choose = "(field => {{ field.value = '{}'; field.dispatchEvent(new Event('change', {{bubbles: true}})) }})"
+    browser.run(choose.format("portrait") + "(document.querySelector('.filters [name=orientation]'))")
+    browser.wait("location.search === '?q=red&orientation=portrait'")
+    images = "[...document.querySelectorAll('.tile img')]"
+    assert browser.run(f"{images}.length > 0 && {images}.every(image => +image.width < +image.height)")
+    assert browser.run("document.querySelector('.filters').open")
+    browser.run("document.querySelector('.applied a').click()")
+    browser.wait("location.search === '?q=red' && document.querySelectorAll('.tile').length >= 60")
+    browser.run("history.back()")
+    browser.wait("location.search === '?q=red&orientation=portrait'")
     assert browser.problems == []
 
 
@@ -255,7 +280,7 @@ def test_more_hits_are_added_to_those_that_are_there(browser: Browser, site: str
 def test_nothing_moves_or_overflows_at_any_width(browser: Browser, site: str, width: int, scheme: str) -> None:
     browser.send("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=False)
     browser.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-    for path in ("/", "/search?q=red", "/images/1", "/status"):
+    for path in ("/", "/search?q=red", "/search?q=red&min_side=100", "/images/1", "/status", "/api"):
         browser.open(site + path)
         assert browser.run("document.documentElement.scrollWidth") <= width
         assert browser.run(SHIFT) < 0.01

@@ -132,8 +132,55 @@ def test_more_of_a_long_list_is_a_link_away(client: FlaskClient, photos: Path, i
     html = page(client, "/search?q=red")
     assert len(tiles(html)) == 60
     (link,) = re.findall(r'href="([^"]+)" data-more', html)
-    assert len(tiles(page(client, unescape(link)))) == 73
-    assert "data-more" not in page(client, unescape(link))
+    further = page(client, unescape(link))
+    assert len(tiles(further)) == 13
+    assert not set(tiles(html)) & set(tiles(further))
+    assert "from the 61st on" in further
+    assert "data-more" not in further
+    assert len(tiles(page(client, "/search?q=red&k=73"))) == 73
+
+
+def test_filters_narrow_and_each_can_be_taken_off(client: FlaskClient) -> None:
+    html = page(client, "/search?q=red&format=WEBP&orientation=landscape")
+    assert tiles(html) == ["blue.webp"]
+    links = [unescape(link) for link in re.findall(r'href="([^"]+)" aria-label="Without the filter', html)]
+    assert links == ["/search?q=red&orientation=landscape", "/search?q=red&format=WEBP"]
+    assert len(tiles(page(client, links[0]))) == 3
+    assert '<option value="WEBP" selected>' in html
+
+
+def test_a_new_query_keeps_the_filters(client: FlaskClient) -> None:
+    html = page(client, "/search?q=red&format=WEBP")
+    form = html[html.index("<form") : html.index("</form>")]
+    assert '<input type="hidden" name="format" value="WEBP">' in form
+    assert asked(client, q="green", format="WEBP") == "/search?q=green&format=WEBP"
+
+
+def test_filters_that_let_nothing_through_say_so(client: FlaskClient) -> None:
+    html = page(client, "/search?q=red&min_side=4096")
+    assert "No picture is what the filters ask for" in html
+    assert 'href="/search?q=red"' in html
+
+
+def test_filters_are_offered_for_what_the_pictures_differ_in(client: FlaskClient) -> None:
+    html = page(client, "/search?q=red")
+    assert re.findall(r'<option value="([A-Z]+)"', html) == ["BMP", "PNG", "WEBP"]
+    assert 'name="from"' not in html
+    assert 'name="camera"' not in html
+
+
+def test_words_behind_a_minus_are_taken_away(client: FlaskClient) -> None:
+    assert tiles(page(client, "/search?q=white+-blue+-green"))[0] == "red.png"
+
+
+def test_the_same_picture_elsewhere_is_named_on_its_page(client: FlaskClient, photos: Path, index: Build) -> None:
+    (photos / "copy of red.png").write_bytes((photos / "red.png").read_bytes())
+    index(photos)
+    html = page(client, "/search?q=red")
+    for link in re.findall(r'href="(/images/\d+)"', html)[:2]:
+        other = page(client, link)
+        assert "The same picture elsewhere" in other
+    assert "The same picture elsewhere" not in page(client, re.findall(r'href="(/images/\d+)"', html)[2])
 
 
 def test_captions_are_shown_with_their_pictures(client: FlaskClient) -> None:

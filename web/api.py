@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, request, url_for
@@ -11,9 +12,9 @@ from search.query import IdTerm
 from search.types import Hit, Target
 from web.current import choose_shelf, library_of
 from web.library import Shelf
-from web.params import read_number, read_target
+from web.params import read_target
 from web.present import Tile, facts_to_dict, model_name, size_of, tile_of, tiles_of_hits
-from web.terms import DEFAULT_K, Query, from_arguments, from_body
+from web.terms import DEFAULT_K, Query, from_arguments, from_body, refine
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 
@@ -83,8 +84,7 @@ def _shelf() -> Shelf:
 
 
 def _neighbours(image_id: int, target: Target, default_k: int) -> dict[str, Any]:
-    k = read_number("k", request.args.get("k"))
-    return _answer(Query([IdTerm(image_id)], default_k if k is None else k, target, request.args.get("collection")))
+    return _answer(replace(refine([IdTerm(image_id)], request.args, default_k), target=target))
 
 
 def _answer(query: Query) -> dict[str, Any]:
@@ -92,13 +92,17 @@ def _answer(query: Query) -> dict[str, Any]:
     for term in query.terms:
         if isinstance(term, IdTerm):
             shelf.record(term.id)
-    hits = shelf.searcher.search(query.terms, k=query.k, target=query.target)
-    tiles = tiles_of_hits(shelf, hits)
+    page = shelf.searcher.page(
+        query.terms, k=query.k, target=query.target, where=query.where, sort=query.sort, after=query.after
+    )
+    tiles = tiles_of_hits(shelf, page.hits)
     return {
         "collection": shelf.name,
         "target": query.target,
         "k": query.k,
-        "hits": [_hit(hit, tile) for hit, tile in zip(hits, tiles, strict=True)],
+        "matched": page.matched,
+        "hits": [_hit(hit, tile) for hit, tile in zip(page.hits, tiles, strict=True)],
+        "next": page.next and str(page.next),
     }
 
 
@@ -107,6 +111,7 @@ def _hit(hit: Hit, tile: Tile) -> dict[str, Any]:
         "target": hit.target,
         "id": hit.id,
         "score": hit.score,
+        "strength": hit.strength,
         "text": hit.text,
         "image": image_to_dict(tile),
     }

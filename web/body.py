@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import sys
 from typing import Any
 
 from flask import Request
@@ -46,6 +47,12 @@ def whole(name: str, value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise BadQuery(f"{name} is {json.dumps(value)[:_SHOWN]}; give a whole number")
     return value
+
+
+def number(name: str, value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or abs(value) > sys.float_info.max:
+        raise BadQuery(f"{name} is {json.dumps(value)[:_SHOWN]}; give a number")
+    return float(value)
 
 
 def file_bytes(name: str, text: str) -> bytes:

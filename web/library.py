@@ -14,7 +14,7 @@ from werkzeug.exceptions import NotFound
 from search.batching import BatchingEncoder
 from search.collection import Collection
 from search.errors import SearchError
-from search.records import ImageRecord
+from search.records import Choices, ImageRecord
 from search.searcher import Searcher
 from search.timing import Observe, ignore
 from search.types import TARGETS, Target
@@ -43,6 +43,7 @@ class Shelf:
         self.catalog = searcher.collection.catalog
         self.thumbnails = Thumbnails(self.collection.directory / "thumbnails")
         self._sample: tuple[int, list[int]] = (-1, [])
+        self._choices = -1, Choices((), (), False, False)
 
     def record(self, image_id: int) -> ImageRecord:
         """The row of an image; NotFound without one."""
@@ -64,6 +65,13 @@ class Shelf:
             ids = [int(id_) for place in places for id_ in index.contents(place, 1)[0]]
             self._sample = generation, ids
         return self._sample[1]
+
+    def choices(self) -> Choices:
+        """What the images differ in, kept until a build publishes."""
+        generation = self.catalog.state().generation
+        if self._choices[0] != generation:
+            self._choices = generation, self.catalog.choices()
+        return self._choices[1]
 
     def warm(self) -> None:
         """Do once what would make the first request slow."""

@@ -6,7 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from web.api import NEAREST_TEXTS
-from web.schemas import COLLECTION, IMAGE_ID, SCHEMAS, TARGET, TEXT, K, Schema, ref
+from web.schemas import (
+    COLLECTION,
+    FILTER_FIELDS,
+    IMAGE_ID,
+    PLACE_ARGUMENT,
+    REFINED,
+    SCHEMAS,
+    TARGET,
+    TEXT,
+    K,
+)
+from web.shapes import Schema, ref
 
 SERVER = "/api/v1"
 
@@ -44,12 +55,13 @@ def _paths(server: str) -> dict[str, Any]:
     q, k, target, collection = (
         _query(name, schema) for name, schema in (("q", TEXT), ("k", K), ("target", TARGET), ("collection", COLLECTION))
     )
+    refined = [_query(name, schema) for name, schema in {**FILTER_FIELDS, "place": PLACE_ARGUMENT, **REFINED}.items()]
     return {
         "/search": {
             "get": _operation(
                 "Search with a text",
                 ref("Hits"),
-                parameters=[{**q, "required": True}, k, target, collection],
+                parameters=[{**q, "required": True}, k, target, collection, *refined],
                 errors=(400, 404, 503),
                 curl=f"curl '{server}/search?q=a+dog+in+the+snow&k=5'",
             ),
@@ -92,7 +104,7 @@ def _paths(server: str) -> dict[str, Any]:
             "get": _operation(
                 "The neighbours of an image, without itself",
                 ref("Hits"),
-                parameters=[_ID, k, target, collection],
+                parameters=[_ID, k, target, collection, *refined],
                 errors=(400, 404, 503),
                 curl=f"curl '{server}/images/12/similar?k=5'",
             )
@@ -101,7 +113,7 @@ def _paths(server: str) -> dict[str, Any]:
             "get": _operation(
                 "The texts of the collection that are nearest to an image, its own captions among them",
                 ref("Hits"),
-                parameters=[_ID, _query("k", {**K, "default": NEAREST_TEXTS}), collection],
+                parameters=[_ID, _query("k", {**K, "default": NEAREST_TEXTS}), collection, *refined],
                 errors=(400, 404, 503),
                 curl=f"curl {server}/images/12/texts",
             )

@@ -8,8 +8,8 @@ from pathlib import PurePath
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from search import lookup
 from search.query import IdTerm
-from search.settings import MAX_K
 from web.current import choose_shelf, library_of
 from web.library import Shelf
 from web.params import Asked
@@ -18,11 +18,12 @@ from web.present import Tile, relative_path, size_of, tile_of, tiles_of_hits, ti
 blueprint = Blueprint("pages", __name__)
 
 PAGE = 60
-"""Hits on the first page, and how many more each further one adds."""
+"""Hits on a page, unless its URL says otherwise."""
 
 SAMPLE = 36
 EXAMPLES = 5
 SIMILAR = 18
+COPIES = 12
 NEAREST_TEXTS = 6
 SHOWN_FAILURES = 20
 SHOWN_RUNS = 5
@@ -46,18 +47,30 @@ def search() -> ResponseReturnValue:
     asked = Asked.read(request.args)
     if asked.is_empty:
         return redirect(url_for("pages.start"))
-    k = PAGE if asked.k is None else asked.k
-    hits = shelf.searcher.search(asked.terms(shelf, library_of().uploads), k=k, target=asked.target)
-    sizes = shelf.sizes()
-    more = replace(asked, k=min(k + PAGE, MAX_K)) if len(hits) == k < min(sizes[asked.target], MAX_K) else None
-    return render_template("results.html", asked=asked, tiles=tiles_of_hits(shelf, hits), more=more, sizes=sizes)
+    page = shelf.searcher.page(
+        asked.terms(shelf, library_of().uploads),
+        k=PAGE if asked.k is None else asked.k,
+        target=asked.target,
+        where=asked.where,
+        sort=asked.sort,
+        after=asked.after,
+    )
+    return render_template(
+        "results.html",
+        asked=asked,
+        tiles=tiles_of_hits(shelf, page.hits),
+        matched=page.matched,
+        more=replace(asked, k=None, after=page.next) if page.next else None,
+        sizes=shelf.sizes(),
+        choices=shelf.choices(),
+    )
 
 
 @blueprint.post("/search")
 def ask() -> ResponseReturnValue:
     """Take the form, keep its picture for a while, and go to the URL of what it asks."""
     shelf = choose_shelf(request.form.get("collection"))
-    asked = replace(Asked.read(request.form), k=None)
+    asked = replace(Asked.read(request.form), k=None, after=None)
     if request.form.get("asked_in", shelf.name) != shelf.name:
         asked = replace(asked, id=None)  # an id means nothing in another collection
     if file := request.files.get("image"):
@@ -75,6 +88,7 @@ def image(image_id: int) -> str:
         tile=tile,
         folder=_folder(tile.path),
         size_bytes=size_of(tile.record.path),
+        copies=_copies(shelf, image_id),
         similar=tiles_of_hits(shelf, similar),
         nearest=_nearest_texts(shelf, tile),
     )
@@ -117,6 +131,12 @@ def _nearest_texts(shelf: Shelf, tile: Tile) -> list[Tile]:
     own = set(tile.captions)
     found = {near.text: near for near in reversed(tiles_of_hits(shelf, hits)) if near.text not in own}
     return list(reversed(found.values()))[:NEAREST_TEXTS]
+
+
+def _copies(shelf: Shelf, image_id: int) -> list[Tile]:
+    """The same picture elsewhere in the collection."""
+    candidates = lookup.by_id(shelf.searcher, image_id, k=COPIES)
+    return tiles_of_hits(shelf, [candidate.hit for candidate in candidates if candidate.verdict == "identical"])
 
 
 def _folder(path: str) -> str:

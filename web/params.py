@@ -4,28 +4,46 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from search.errors import BadQuery
-from search.query import IdTerm, ImageTerm, Term, TextTerm
+from search.filters import ORIENTATIONS, Filter, first_moment, moment_after
+from search.query import IdTerm, ImageTerm, Term, parse_text
+from search.ranking import Cursor
+from search.searcher import SORTS, Sort
 from search.types import TARGETS, Target
 from web.library import Shelf
 from web.uploads import Uploads
 
 MAX_TEXT_LENGTH = 1_000
+
+T = TypeVar("T")
+
+FILTERS = ("folder", "from", "to", "format", "orientation", "min_side", "camera", "place")
+"""The names of what narrows a search, in URLs, forms and JSON alike."""
+
+PLACES = {"yes": True, "no": False}
+
+_ALIASES = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF"}
 _SHOWN = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The state of the search page: its URL says all of it. `picture` is the key of an upload."""
+    """The state of the search page: its URL says all of it.
+
+    `picture` is the key of an upload, `narrowed` the filters by their names, `after` where the page before ended.
+    """
 
     q: str = ""
     id: int | None = None
     picture: str | None = None
     target: Target = "images"
+    sort: Sort = "relevance"
+    narrowed: Mapping[str, str] = field(default_factory=dict)
     k: int | None = None
+    after: Cursor | None = None
 
     @classmethod
     def read(cls, values: Mapping[str, str]) -> Asked:
@@ -35,7 +53,10 @@ class Asked:
             id=read_number("id", values.get("id")),
             picture=values.get("picture") or None,
             target=read_target(values.get("target")),
+            sort=read_sort(values.get("sort")),
+            narrowed={name: value for name in FILTERS if (value := read_text(values.get(name, "")))},
             k=read_number("k", values.get("k")),
+            after=read_cursor(values.get("after")),
         )
 
     @property
@@ -44,14 +65,35 @@ class Asked:
 
     def to_args(self) -> dict[str, Any]:
         """The arguments of its URL, without what is not asked."""
-        values: dict[str, Any] = {"q": self.q, "id": self.id, "picture": self.picture, "k": self.k}
+        values: dict[str, Any] = {"q": self.q, "id": self.id, "picture": self.picture}
         if self.target != "images":
             values["target"] = self.target
+        if self.sort != "relevance":
+            values["sort"] = self.sort
+        values |= {**self.narrowed, "k": self.k, "after": self.after and str(self.after)}
         return {name: value for name, value in values.items() if value not in (None, "")}
+
+    @property
+    def refinements(self) -> dict[str, Any]:
+        """What a new query goes on with: what is to be found, in which order, among what."""
+        return Asked(target=self.target, sort=self.sort, narrowed=self.narrowed).to_args()
+
+    def but(self, **changes: Any) -> dict[str, Any]:
+        """The arguments of the URL that asks the same from its first page on, with `changes`."""
+        return replace(self, **{"k": None, "after": None, **changes}).to_args()
+
+    def without(self, name: str) -> dict[str, Any]:
+        """The arguments of the URL that asks the same without one filter."""
+        return self.but(narrowed={other: value for other, value in self.narrowed.items() if other != name})
+
+    @property
+    def where(self) -> Filter:
+        """Raises BadQuery for a filter that cannot be read."""
+        return read_filter(self.narrowed)
 
     def terms(self, shelf: Shelf, uploads: Uploads) -> list[Term]:
         """Raises BadQuery for a picture that is no longer held and NotFound for an unknown id."""
-        terms: list[Term] = [TextTerm(self.q)] if self.q else []
+        terms: list[Term] = [*parse_text(self.q)]
         if self.id is not None:
             shelf.record(self.id)
             terms.append(IdTerm(self.id))
@@ -83,3 +125,39 @@ def read_target(text: str | None) -> Target:
         if target == (text or "images"):
             return target
     raise BadQuery(f"target is {(text or '')[:_SHOWN]!r}; choose one of {', '.join(TARGETS)}")
+
+
+def read_sort(text: str | None) -> Sort:
+    for sort in SORTS:
+        if sort == (text or "relevance"):
+            return sort
+    raise BadQuery(f"sort is {(text or '')[:_SHOWN]!r}; choose one of {', '.join(SORTS)}")
+
+
+def read_cursor(text: str | None) -> Cursor | None:
+    return Cursor.read(text) if text else None
+
+
+def read_filter(values: Mapping[str, str]) -> Filter:
+    """The filters of a URL or a form, by their names in FILTERS; an empty one asks for nothing."""
+    given = {name: text for name in FILTERS if (text := read_text(values.get(name, "")))}
+    format_ = given.get("format", "").upper().removeprefix(".")
+    return Filter(
+        folder=given.get("folder", "").strip("/")
+        or None,  # below a followed folder: absolute paths are nobody's business
+        taken_from=first_moment(given["from"]) if "from" in given else None,
+        taken_to=moment_after(given["to"]) if "to" in given else None,
+        format=_ALIASES.get(format_, format_) or None,
+        orientation=_chosen("orientation", given.get("orientation"), {name: name for name in ORIENTATIONS}),
+        min_side=read_number("min_side", given.get("min_side")),
+        camera=given.get("camera"),
+        has_place=_chosen("place", given.get("place"), PLACES),
+    )
+
+
+def _chosen(name: str, text: str | None, choices: Mapping[str, T]) -> T | None:
+    if text is None:
+        return None
+    if text not in choices:
+        raise BadQuery(f"{name} is {text[:_SHOWN]!r}; choose one of {', '.join(choices)}")
+    return choices[text]

@@ -23,13 +23,14 @@ NARROWEST, WIDEST = -16, 24
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """An image to be shown, with its score and text if it is a hit. `captions` are its own, for the alt text."""
+    """An image to be shown; with score, strength and text if it is a hit. `captions` are its own, for the alt text."""
 
     id: int
     record: ImageRecord
     path: str
     captions: Sequence[str] = ()
     score: float | None = None
+    strength: float | None = None
     text: str | None = None
 
     @property
@@ -79,6 +80,7 @@ def tiles_of_hits(shelf: Shelf, hits: Iterable[Hit]) -> list[Tile]:
             path=relative_path(str(hit.path), roots),
             captions=captions.get(hit.image_id, ()),
             score=hit.score,
+            strength=hit.strength,
             text=hit.text,
         )
         for hit in found
@@ -154,6 +156,11 @@ def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def _ordinal(value: int) -> str:
+    endings = {1: "st", 2: "nd", 3: "rd"}
+    return f"{value:,}{'th' if value % 100 in (11, 12, 13) else endings.get(value % 10, 'th')}"
+
+
 def _sentence(message: str) -> str:
     return message[:1].upper() + message[1:].rstrip(".") + "."
 
@@ -174,6 +181,7 @@ FILTERS = {
     "bytes": _bytes,
     "counted": _counted,
     "number": _number,
+    "ordinal": _ordinal,
     "when": _when,
     "score": _score,
     "model": model_name,

@@ -2,52 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
-
+from search.filters import ORIENTATIONS
 from search.lookup import VERDICTS
+from search.query import MAX_WEIGHT
+from search.searcher import SORTS
 from search.settings import MAX_K
 from search.types import TARGETS
 from web.embed import MAX_ITEMS
-from web.params import MAX_TEXT_LENGTH
+from web.params import MAX_TEXT_LENGTH, PLACES
+from web.shapes import Schema, array, fields, maybe, number, ref, some, string, whole
 from web.terms import DEFAULT_K, MAX_TERMS
-
-Schema = dict[str, Any]
-
-
-def ref(name: str) -> Schema:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def array(items: Schema, description: str = "") -> Schema:
-    return {"type": "array", "items": items, **_described(description)}
-
-
-def fields(properties: dict[str, Schema], *, optional: Collection[str] = ()) -> Schema:
-    """An object with these fields and no others."""
-    required = [name for name in properties if name not in optional]
-    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
-
-
-def string(description: str = "") -> Schema:
-    return {"type": "string", **_described(description)}
-
-
-def whole(description: str = "", *, minimum: int = 0) -> Schema:
-    return {"type": "integer", "minimum": minimum, **_described(description)}
-
-
-def number(description: str = "") -> Schema:
-    return {"type": "number", **_described(description)}
-
-
-def maybe(schema: Schema) -> Schema:
-    return {**schema, "type": [schema["type"], "null"]}
-
-
-def _described(text: str) -> Schema:
-    return {"description": text} if text else {}
-
 
 TARGET = {"type": "string", "enum": list(TARGETS), "default": "images", "description": "what to find"}
 K = {"type": "integer", "minimum": 1, "maximum": MAX_K, "default": DEFAULT_K, "description": "how many"}
@@ -62,8 +26,33 @@ TEXT = {
 }
 IMAGE_ID = whole("an image of the collection", minimum=1)
 SCORE = number("cosine similarity in [-1, 1], larger is nearer")
+WEIGHT = {
+    **number("of the term in the sum; a negative one takes away; not 0"),
+    "minimum": -MAX_WEIGHT,
+    "maximum": MAX_WEIGHT,
+    "not": {"const": 0},
+    "default": 1,
+}
 VECTOR = array(number(), "as many numbers as the collection's `dim`, of any length but 0")
 ROWS = array(array(number()), "rows of unit length, in the order given")
+
+SORT = {"type": "string", "enum": list(SORTS), "default": "relevance", "description": "by time only matches come"}
+AFTER = string("the `next` of the page before")
+STRENGTH = number("what the score is worth, from 0 to 1, alike for every query; null where it cannot be told")
+
+FILTER_FIELDS: dict[str, Schema] = {
+    "folder": string("in this folder, below a followed one, or in one below it"),
+    "from": string("taken then or later: 2024, 2024-06 or 2024-06-21"),
+    "to": string("taken then or before"),
+    "format": string("JPEG, PNG, ..."),
+    "orientation": {"type": "string", "enum": list(ORIENTATIONS)},
+    "min_side": whole("pixels of the shorter side, at least"),
+    "camera": string("part of the camera's name"),
+}
+PLACE = {"type": "boolean", "description": "whether it says where it was taken"}
+PLACE_ARGUMENT = {"type": "string", "enum": list(PLACES), "description": PLACE["description"]}
+
+REFINED: dict[str, Schema] = {"sort": SORT, "after": AFTER}
 
 IMAGE_FIELDS = {
     "id": whole("means this picture for good", minimum=1),
@@ -80,21 +69,30 @@ SCHEMAS: dict[str, Schema] = {
             "k": K,
             "target": TARGET,
             "collection": COLLECTION,
+            "filter": ref("Filter"),
+            **REFINED,
         },
-        optional=("k", "target", "collection"),
+        optional=("k", "target", "collection", "filter", *REFINED),
     ),
-    "SearchForm": fields(
-        {"image": FILE, "q": TEXT, "k": K, "target": TARGET, "collection": COLLECTION},
-        optional=("image", "q", "k", "target", "collection"),
+    "SearchForm": some(
+        {
+            "image": FILE,
+            "q": TEXT,
+            "k": K,
+            "target": TARGET,
+            "collection": COLLECTION,
+            **FILTER_FIELDS,
+            "place": PLACE_ARGUMENT,
+            **REFINED,
+        }
     ),
     "Term": {
         "oneOf": [
-            fields({"text": TEXT}),
-            fields({"image_id": IMAGE_ID}),
-            fields({"image": BASE64}),
-            fields({"vector": VECTOR}),
+            fields({kind: schema, "weight": WEIGHT}, optional=("weight",))
+            for kind, schema in (("text", TEXT), ("image_id", IMAGE_ID), ("image", BASE64), ("vector", VECTOR))
         ]
     },
+    "Filter": some({**FILTER_FIELDS, "place": PLACE}),
     "LookupBody": {
         "oneOf": [
             fields({kind: schema, "k": K, "collection": COLLECTION}, optional=("k", "collection"))
@@ -123,7 +121,12 @@ SCHEMAS: dict[str, Schema] = {
             "collection": string(),
             "target": {"type": "string", "enum": list(TARGETS)},
             "k": whole(minimum=1),
-            "hits": array(ref("Hit"), "nearest first"),
+            "matched": {
+                "type": ["boolean", "null"],
+                "description": "whether the best hit is a match; null on further pages and where it cannot be told",
+            },
+            "hits": array(ref("Hit"), "nearest first, unless sorted by time"),
+            "next": maybe(string("ask with this as `after` for the hits that follow; null where there are none")),
         }
     ),
     "Hit": fields(
@@ -131,6 +134,7 @@ SCHEMAS: dict[str, Schema] = {
             "target": {"type": "string", "enum": list(TARGETS)},
             "id": whole("of the image or of the text", minimum=1),
             "score": SCORE,
+            "strength": maybe(STRENGTH),
             "text": maybe(string("null for an image")),
             "image": ref("Image"),
         }

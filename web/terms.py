@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from flask import Request
 
 from search.errors import BadQuery
-from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm
+from search.filters import Filter
+from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm, parse_text
+from search.ranking import Cursor
+from search.searcher import Sort
 from search.types import Target
-from web.body import FORMS, file_bytes, read_object, string, whole
-from web.params import read_number, read_target, read_text
+from web.body import FORMS, file_bytes, number, read_object, string, whole
+from web.params import FILTERS, PLACES, read_cursor, read_filter, read_number, read_sort, read_target, read_text
 
 DEFAULT_K = 10
 MAX_TERMS = 16
-_FIELDS = ("terms", "k", "target", "collection")
+_FIELDS = ("terms", "k", "target", "collection", "filter", "sort", "after")
 _KINDS = ("text", "image_id", "image", "vector")
 
 
@@ -30,16 +33,29 @@ class Query:
     k: int
     target: Target
     collection: str | None
+    where: Filter
+    sort: Sort
+    after: Cursor | None
 
 
 def from_arguments(values: Mapping[str, str], pictures: list[bytes] | None = None) -> Query:
-    """From a URL or a form: `q`, `k`, `target`, `collection`, and the files that came with it."""
+    """From a URL or a form: `q`, the arguments that `refine` reads, and the files that came with it."""
     terms: list[Term] = [ImageTerm(data) for data in pictures or ()]
-    if text := read_text(values.get("q", "")):
-        terms.append(TextTerm(text))
+    terms += parse_text(read_text(values.get("q", "")))
+    return refine(_checked(terms), values)
+
+
+def refine(terms: list[Term], values: Mapping[str, str], default_k: int = DEFAULT_K) -> Query:
+    """A query of `terms` with the `k`, `target`, `collection`, filters, `sort` and `after` of a URL or a form."""
     k = read_number("k", values.get("k"))
     return Query(
-        _checked(terms), DEFAULT_K if k is None else k, read_target(values.get("target")), values.get("collection")
+        terms=terms,
+        k=default_k if k is None else k,
+        target=read_target(values.get("target")),
+        collection=values.get("collection"),
+        where=read_filter(values),
+        sort=read_sort(values.get("sort")),
+        after=read_cursor(values.get("after")),
     )
 
 
@@ -56,7 +72,31 @@ def from_body(request: Request) -> Query:
         k=whole("k", body.get("k", DEFAULT_K)),
         target=read_target(string("target", body.get("target", "images"))),
         collection=string("collection", body.get("collection", "")),
+        where=_filter(body.get("filter", {})),
+        sort=read_sort(string("sort", body.get("sort", ""))),
+        after=read_cursor(string("after", body.get("after", ""))),
     )
+
+
+def _filter(value: Any) -> Filter:
+    """The filters of JSON, where a length is a number and whether there is a place is true or false."""
+    if not isinstance(value, dict):
+        raise BadQuery('filter is an object like {"folder": "trips", "min_side": 1000, "place": true}')
+    if strangers := [name for name in value if name not in FILTERS]:
+        raise BadQuery(f"unknown filter {strangers[0][:40]!r}; there are: {', '.join(FILTERS)}")
+    texts = {name: string(name, text) for name, text in value.items() if name not in ("min_side", "place")}
+    if "min_side" in value:
+        texts["min_side"] = str(whole("min_side", value["min_side"]))
+    if "place" in value:
+        texts["place"] = _place(value["place"])
+    return read_filter(texts)
+
+
+def _place(value: Any) -> str:
+    for name, has_place in PLACES.items():
+        if value is has_place:
+            return name
+    raise BadQuery(f"place is {json.dumps(value)[:40]}; give true or false")
 
 
 def _checked(terms: list[Term]) -> list[Term]:
@@ -68,9 +108,13 @@ def _checked(terms: list[Term]) -> list[Term]:
 
 
 def _term(value: Any) -> Term:
-    if not isinstance(value, dict) or len(value) != 1 or next(iter(value)) not in _KINDS:
+    kinds = [name for name in value if name != "weight"] if isinstance(value, dict) else []
+    if len(kinds) != 1 or kinds[0] not in _KINDS:
         raise BadQuery(f"a term is an object with one of {', '.join(_KINDS)}, not {json.dumps(value)[:80]}")
-    ((kind, content),) = value.items()
+    return replace(_weightless(kinds[0], value[kinds[0]]), weight=number("weight", value.get("weight", 1.0)))
+
+
+def _weightless(kind: str, content: Any) -> Term:
     match kind:
         case "text":
             return TextTerm(read_text(string("text", content)))

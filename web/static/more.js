@@ -1,17 +1,53 @@
-// "Show more" adds what is new to the hits that are there, instead of loading the page again.
+// The next page is added to the hits that are there when its link comes near, instead of loading the page anew.
+
+const NEAR = "800px";
 
 export function prepareMore(main) {
-  main.addEventListener("click", async (event) => {
-    const link = event.target.closest("a[data-more]");
-    if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
-    event.preventDefault();
-    if (link.getAttribute("aria-busy")) return;
+  const watcher = new IntersectionObserver((entries) => entries.forEach(come), { rootMargin: NEAR });
+
+  function come(entry) {
+    if (!entry.isIntersecting) return;
+    watcher.unobserve(entry.target);
+    follow(entry.target);
+  }
+
+  async function follow(link) {
     link.setAttribute("aria-busy", "true");
     link.textContent = "Loading";
     const page = await load(link.href);
-    if (page) add(main, page, link.href);
-    else location.assign(link.href);
-  });
+    if (page) add(page);
+    else offer(link);
+  }
+
+  function add(page) {
+    const list = main.querySelector(".grid, .texts");
+    const fresh = page.querySelector(".grid, .texts");
+    if (fresh) list.append(...fresh.children);
+    const more = page.querySelector(".more");
+    main.querySelector(".more").replaceWith(...(more ? [more] : []));
+    remember(list.children.length);
+    watch();
+  }
+
+  function watch() {
+    const link = main.querySelector("a[data-more]");
+    if (link) watcher.observe(link);
+  }
+
+  watch();
+}
+
+// A reload and the back button show as much again, as far as one request may ask.
+function remember(shown) {
+  const url = new URL(location.href);
+  if (url.searchParams.has("after")) return;
+  url.searchParams.set("k", Math.min(shown, 1000));
+  history.replaceState(history.state, "", url);
+}
+
+function offer(link) {
+  link.removeAttribute("aria-busy");
+  link.textContent = "More";
 }
 
 async function load(url) {
@@ -21,15 +57,4 @@ async function load(url) {
   } catch {
     return null;
   }
-}
-
-function add(main, page, url) {
-  const list = main.querySelector(".grid, .texts");
-  const there = list.children.length;
-  const fresh = [...page.querySelector(".grid, .texts").children].slice(there);
-  list.append(...fresh);
-  main.querySelector(".summary p").replaceWith(page.querySelector(".summary p"));
-  main.querySelector(".more").replaceWith(...page.querySelectorAll(".more"));
-  history.replaceState(history.state, "", url);
-  fresh[0]?.querySelector("a").focus({ preventScroll: true });
 }
