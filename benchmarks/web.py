@@ -1,0 +1,202 @@
+"""What the server adds to the text tower, and what many clients get out of it.
+
+    python -m benchmarks.web [OPTION OF python -m web]...
+
+Makes a collection of 100,000 random vectors of 512 dimensions and a model whose text tower is that of ViT-B/32 with
+random weights, starts `python -m web` on both, and asks it text queries over one connection a client.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import numpy as np
+import open_clip
+from safetensors.torch import save_file
+
+from search.changes import Changes, FileStamp, NewImage
+from search.checkpoints import build_model, find_checkpoint
+from search.collection import Collection
+from search.encoder import Encoder, load_encoder
+from search.image import digest_of
+from search.settings import PROJECT
+from search.types import Facts
+
+IMAGES = 100_000
+ROWS_A_TRANSACTION = 10_000
+PAIRS = 100
+CLIENTS = 32
+LOAD_S = 15.0
+START_S = 120
+
+
+def main(options: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        model, directory = Path(scratch) / "model", Path(scratch) / "collection"
+        make_model(model)
+        make_collection(directory, model)
+        encoder = load_encoder(str(model), device="cpu")
+        with server(directory, options) as host:
+            one_at_a_time(host, encoder)
+            many_at_once(host)
+
+
+def make_model(folder: Path) -> None:
+    """An open_clip directory: the text tower of ViT-B/32, and an image tower that nobody asks."""
+    model_cfg = open_clip.get_model_config("ViT-B-32")
+    model_cfg["vision_cfg"] = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 32}
+    folder.mkdir()
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": model_cfg, "preprocess_cfg": {}}))
+    save_file(open_clip.CLIP(**model_cfg).state_dict(), folder / "open_clip_model.safetensors")
+
+
+def make_collection(directory: Path, model: Path) -> None:
+    identity = build_model(find_checkpoint(str(model))).identity
+    collection = Collection.create(directory, identity)
+    generator = np.random.default_rng(0)
+    for start in range(0, IMAGES, ROWS_A_TRANSACTION):
+        vectors = generator.normal(size=(ROWS_A_TRANSACTION, identity.dim)).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        rows = [
+            NewImage(
+                FileStamp(f"/photos/{number:06}.jpg", 1, 1),
+                digest_of(number.to_bytes(4)),
+                Facts(640, 480, "JPEG"),
+                vector,
+            )
+            for number, vector in enumerate(vectors.astype(np.float16), start)
+        ]
+        collection.catalog.apply(Changes(added=rows))
+    collection.publish()
+    collection.close()
+
+
+@contextmanager
+def server(directory: Path, options: list[str]) -> Iterator[str]:
+    """Where a server of the collection listens, once it is ready."""
+    command = [sys.executable, "-m", "web", "--collection", str(directory), "--port", "0", "--device", "cpu", *options]
+    with subprocess.Popen(command, cwd=PROJECT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        try:
+            found = None
+            while found is None:
+                line = process.stderr.readline()
+                assert line, "the server ended"
+                found = re.search(r"http://\S+", line)
+            host = urlsplit(found[0]).netloc
+            deadline = time.monotonic() + START_S
+            while ask(http.client.HTTPConnection(host), "/api/v1/ready")[0] != 200:
+                assert time.monotonic() < deadline, "the server does not become ready"
+                time.sleep(0.2)
+            yield host
+        finally:
+            process.terminate()
+
+
+def one_at_a_time(host: str, encoder: Encoder) -> None:
+    """Requests and calls of the text tower take turns, so that other work on the machine meets both."""
+    connection = http.client.HTTPConnection(host)
+    requests, towers = [], []
+    for number in range(-10, PAIRS):  # the first ten are not counted
+        text = f"a dog and {number} cats in the snow"
+        started = time.perf_counter()
+        status, _ = ask(connection, search(text))
+        answered = time.perf_counter()
+        encoder.encode_texts([text])
+        encoded = time.perf_counter()
+        assert status == 200
+        if number == 0:
+            before = stages(connection)
+        if number >= 0:
+            requests.append(answered - started)
+            towers.append(encoded - answered)
+    whole, tower = statistics.median(requests), statistics.median(towers)
+    print(
+        f"one client, medians of {PAIRS}: request {1000 * whole:.1f} ms, text tower alone {1000 * tower:.1f} ms, ",
+        end="",
+    )
+    print(f"difference {1000 * (whole - tower):.1f} ms, request/tower {whole / tower:.2f}")
+    show_stages(before, stages(connection))
+
+
+def many_at_once(host: str) -> None:
+    before = stages(http.client.HTTPConnection(host))
+    alone, errors_alone = load(host, 1)
+    between = stages(http.client.HTTPConnection(host))
+    together, errors = load(host, CLIENTS)
+    print(f"1 client for {LOAD_S:.0f} s: {alone / LOAD_S:.1f} requests a second, {errors_alone} errors")
+    show_stages(before, between)
+    print(f"{CLIENTS} clients for {LOAD_S:.0f} s: {together / LOAD_S:.1f} requests a second, {errors} errors")
+    show_stages(between, stages(http.client.HTTPConnection(host)))
+    print(f"{CLIENTS} clients / 1 client: {together / alone:.2f} on {os.cpu_count()} cores")
+
+
+def load(host: str, clients: int) -> tuple[int, int]:
+    """Answers and errors that `clients` threads got; each asks again when it is answered."""
+    counts: list[tuple[int, int]] = []
+    end = time.perf_counter() + LOAD_S
+
+    def client(number: int) -> None:
+        connection = http.client.HTTPConnection(host)
+        answers = errors = 0
+        while time.perf_counter() < end:
+            try:
+                status, _ = ask(connection, search(f"{number} dogs and {answers} cats in the snow"))
+            except (OSError, http.client.HTTPException):
+                connection.close()
+                status = 0
+            answers, errors = answers + (status == 200), errors + (status != 200)
+        counts.append((answers, errors))
+
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(answers for answers, _ in counts), sum(errors for _, errors in counts)
+
+
+def search(text: str) -> str:
+    return f"/api/v1/search?q={quote(text)}"
+
+
+def ask(connection: http.client.HTTPConnection, path: str) -> tuple[int, bytes]:
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+def stages(connection: http.client.HTTPConnection) -> dict[str, tuple[float, float]]:
+    """Seconds and count so far of each stage, and of whole requests, by the server's own clock."""
+    text = ask(connection, "/metrics")[1].decode()
+    found: dict[str, tuple[float, float]] = {}
+    for name, label in [*(("stage", stage) for stage in ("encode", "index", "hydrate")), ("request", "api.search")]:
+        seconds, count = (
+            float(re.search(rf'image_search_{name}_seconds_{what}{{\w+="{label}"}} (\S+)', text)[1])
+            for what in ("sum", "count")
+        )
+        found["whole request" if name == "request" else label] = seconds, count
+    return found
+
+
+def show_stages(before: dict[str, tuple[float, float]], after: dict[str, tuple[float, float]]) -> None:
+    """Mean times between two looks."""
+    means = {name: (after[name][0] - before[name][0]) / (after[name][1] - before[name][1]) for name in after}
+    print("    in the server, means: " + ", ".join(f"{name} {1000 * mean:.1f} ms" for name, mean in means.items()))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
