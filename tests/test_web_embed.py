@@ -5,10 +5,14 @@ from __future__ import annotations
 import base64
 import io
 import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from flask.testing import FlaskClient
+from numpy.typing import NDArray
 
 from search.collection import Collection
 from search.types import EncoderIdentity
@@ -42,12 +46,18 @@ def test_texts_and_images_become_unit_rows_in_their_order(client: FlaskClient) -
     np.testing.assert_allclose(answer["images"], rows("blue", "red"), atol=1e-6)
 
 
-def test_all_texts_of_a_request_go_through_the_tower_together(client: FlaskClient, encoder: ColorEncoder) -> None:
-    calls: list[list[str]] = []
-    alone = encoder.encode_texts
-    encoder.encode_texts = lambda texts: (calls.append(list(texts)), alone(texts))[1]
+def test_all_texts_of_a_request_go_through_the_tower_together(collection: Collection) -> None:
+    class Noting(ColorEncoder):
+        calls: ClassVar[list[list[str]]] = []
+
+        def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+            self.calls.append(list(texts))
+            return super().encode_texts(texts)
+
+    encoder = Noting()
+    client = create_app([collection], lambda _model: encoder).test_client()
     client.post("/api/v1/embed", json={"texts": ["red", "green", "blue"]})
-    assert calls == [["red", "green", "blue"]]
+    assert encoder.calls == [["red", "green", "blue"]]
 
 
 def test_files_are_taken_from_a_form(client: FlaskClient) -> None:
@@ -62,12 +72,12 @@ def test_an_embedding_finds_what_it_was_made_of(client: FlaskClient) -> None:
     assert client.post("/api/v1/search", json={"terms": [{"vector": vector}]}).status_code == 200
 
 
-def test_the_collection_chooses_the_model(collection: Collection, encoder: ColorEncoder, tmp_path) -> None:
-    class Doubtful(ColorEncoder):
+def test_the_collection_chooses_the_model(collection: Collection, encoder: ColorEncoder, tmp_path: Path) -> None:
+    class Other(ColorEncoder):
         identity = EncoderIdentity("others", "mean color", "1" * 64, 4, "8x8, squash")
 
-    other = Collection.create(tmp_path / "other", Doubtful.identity)
-    client = create_app([collection, other], {"colors": encoder, "others": Doubtful()}.__getitem__).test_client()
+    other = Collection.create(tmp_path / "other", Other.identity)
+    client = create_app([collection, other], {"colors": encoder, "others": Other()}.__getitem__).test_client()
     answer = client.post("/api/v1/embed", json={"texts": ["red"], "collection": "other"}).get_json()
     assert (answer["collection"], answer["model"]) == ("other", "others")
 

@@ -145,3 +145,8 @@ def test_links_on_the_page_lead_to_its_own_shapes(client: FlaskClient) -> None:
 def test_every_page_leads_to_the_page_of_the_api(client: FlaskClient) -> None:
     for url in ("/", "/search?q=red", "/status", "/api"):
         assert 'href="/api"' in client.get(url).get_data(as_text=True)
+
+
+def test_the_page_keeps_to_the_collection_that_was_chosen(client: FlaskClient) -> None:
+    assert client.get("/api?collection=collection").status_code == 200
+    assert "nowhere" in client.get("/api?collection=nowhere").get_data(as_text=True)

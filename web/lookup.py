@@ -24,7 +24,7 @@ _FIELDS = (*_KINDS, "k", "collection")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Question:
     """The bytes of a file, or the id of an image. `collection` is None for the default one."""
 
     picture: bytes | int
@@ -34,9 +34,9 @@ class Asked:
 
 @blueprint.post("/lookup")
 def look_up() -> dict[str, Any]:
-    asked = _from_form(request) if request.mimetype in FORMS else _from_json(request)
-    shelf = choose_shelf(asked.collection)
-    candidates = _candidates(shelf, asked)
+    question = _from_form(request) if request.mimetype in FORMS else _from_json(request)
+    shelf = choose_shelf(question.collection)
+    candidates = _candidates(shelf, question)
     tiles = tiles_of_hits(shelf, [candidate.hit for candidate in candidates])
     return {
         "collection": shelf.name,
@@ -48,25 +48,25 @@ def look_up() -> dict[str, Any]:
     }
 
 
-def _candidates(shelf: Shelf, asked: Asked) -> list[Candidate]:
-    if isinstance(asked.picture, bytes):
-        return by_image(shelf.searcher, asked.picture, k=asked.k)
-    shelf.record(asked.picture)
-    return by_id(shelf.searcher, asked.picture, k=asked.k)
+def _candidates(shelf: Shelf, question: Question) -> list[Candidate]:
+    if isinstance(question.picture, bytes):
+        return by_image(shelf.searcher, question.picture, k=question.k)
+    shelf.record(question.picture)
+    return by_id(shelf.searcher, question.picture, k=question.k)
 
 
-def _from_form(request: Request) -> Asked:
+def _from_form(request: Request) -> Question:
     file = request.files.get("image")
     if file is None:
         raise BadQuery("no picture; give a file in the field image")
     k = read_number("k", request.form.get("k"))
-    return Asked(file.read(), DEFAULT_K if k is None else k, request.form.get("collection"))
+    return Question(file.read(), DEFAULT_K if k is None else k, request.form.get("collection"))
 
 
-def _from_json(request: Request) -> Asked:
+def _from_json(request: Request) -> Question:
     body = read_object(request, _FIELDS, '{"image": "<base64>"} or {"image_id": 12}')
     if len(given := [kind for kind in _KINDS if kind in body]) != 1:
         raise BadQuery(f"give one of {', '.join(_KINDS)}, not {' and '.join(given) or 'none'}")
     encoded = "image" in body
     picture = file_bytes("image", string("image", body["image"])) if encoded else whole("image_id", body["image_id"])
-    return Asked(picture, whole("k", body.get("k", DEFAULT_K)), string("collection", body.get("collection", "")))
+    return Question(picture, whole("k", body.get("k", DEFAULT_K)), string("collection", body.get("collection", "")))

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Blueprint, render_template, request
 
+from web.current import choose_shelf
 from web.openapi import SERVER, document
 
 blueprint = Blueprint("reference", __name__)
@@ -18,6 +19,7 @@ def openapi() -> dict[str, Any]:
 
 @blueprint.get("/api")
 def page() -> str:
+    choose_shelf(request.args.get("collection"))  # for the links to other pages
     return render_template("reference.html", document=_document())
 
 
