@@ -33,11 +33,12 @@ WEIGHT = {
     "not": {"const": 0},
     "default": 1,
 }
-VECTOR = array(number(), "as many numbers as the collection's `dim`, of any length but 0")
+VECTOR = array(number(), "as many numbers as the collection's dim, of any length but 0")
 ROWS = array(array(number()), "rows of unit length, in the order given")
+EMBEDDED_TEXTS = {**array(TEXT, f"with the images {MAX_ITEMS} at most"), "maxItems": MAX_ITEMS}
 
 SORT = {"type": "string", "enum": list(SORTS), "default": "relevance", "description": "by time only matches come"}
-AFTER = string("the `next` of the page before")
+AFTER = string("the next of the page before")
 STRENGTH = number("what the score is worth, from 0 to 1, alike for every query; null where it cannot be told")
 
 FILTER_FIELDS: dict[str, Schema] = {
@@ -102,16 +103,16 @@ SCHEMAS: dict[str, Schema] = {
     "LookupForm": fields({"image": FILE, "k": K, "collection": COLLECTION}, optional=("k", "collection")),
     "EmbedBody": fields(
         {
-            "texts": {**array(TEXT), "maxItems": MAX_ITEMS},
-            "images": {**array(BASE64), "maxItems": MAX_ITEMS},
+            "texts": EMBEDDED_TEXTS,
+            "images": {**array(BASE64, "pictures"), "maxItems": MAX_ITEMS},
             "collection": COLLECTION,
         },
         optional=("texts", "images", "collection"),
     ),
     "EmbedForm": fields(
         {
-            "texts": {**array(TEXT), "maxItems": MAX_ITEMS},
-            "images": {**array(FILE), "maxItems": MAX_ITEMS},
+            "texts": EMBEDDED_TEXTS,
+            "images": {**array(FILE, "pictures"), "maxItems": MAX_ITEMS},
             "collection": COLLECTION,
         },
         optional=("texts", "images", "collection"),
