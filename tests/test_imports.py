@@ -30,6 +30,7 @@ HOMES = {
     "flask": {"web/"},
     "waitress": {"web/serving.py"},
     "flask_limiter": {"web/rate.py"},
+    "urllib3": {"web/fetch.py"},
     "werkzeug": {"web/"},
     "prometheus_client": {"web/instruments.py"},
     "argparse": {"search/__main__.py", "indexer/cli.py", "indexer/commands.py", "web/__main__.py"},

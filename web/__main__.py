@@ -45,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             models=settings.models,
             access=access_of(arguments, token),
             behind_proxy=bool(arguments.allow_host),
+            may_fetch=arguments.allow_fetch,
         )
         serve(site, host=arguments.host, port=arguments.port, workers=arguments.workers, tell=_tell)
     except SearchError as error:
@@ -96,6 +97,9 @@ def parser() -> argparse.ArgumentParser:
         type=_rate,
         metavar="RATE",
         help=f'requests of one client, such as {RATE}, or "off" (default: off on this machine, {RATE} beyond it)',
+    )
+    parser.add_argument(
+        "--allow-fetch", action="store_true", help="fetch pictures from public URLs that the API is asked with"
     )
     parser.add_argument(
         "--insecure", action="store_true", help="listen beyond this machine without a token: anyone there may look"

@@ -11,6 +11,7 @@ from search.collection import Collection
 from web import api, auth, embed, errors, hosts, lookup, media, origin, pages, present, rate, reference, safety
 from web.access import EVERYONE, Access
 from web.current import library_of
+from web.fetch import Fetch
 from web.library import Library, LoadEncoder
 from web.params import Asked
 from web.uploads import Uploads
@@ -25,11 +26,13 @@ def create_app(
     *,
     uploads: Uploads | None = None,
     access: Access = EVERYONE,
+    fetch: Fetch | None = None,
 ) -> Flask:
     """The application over `collections`, of which the first is the default.
 
     `load_encoder` is called with a model's name when a query first needs it, or by `library_of(app).warm()`. Requests
     may be answered on several threads at once, and by several processes that share `uploads`.
+    Without `fetch` no URL that a visitor gives is looked at.
     """
     from web.instruments import Instruments  # the server says before whether its processes count together
 
@@ -42,6 +45,7 @@ def create_app(
     app.extensions["library"] = Library(
         collections, load_encoder, uploads or Uploads(), observe=instruments.observe_stage
     )
+    app.extensions["fetch"] = fetch
     app.register_blueprint(pages.blueprint)
     app.register_blueprint(api.blueprint)
     app.register_blueprint(embed.blueprint)

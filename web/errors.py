@@ -9,10 +9,15 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from search.errors import BadPicture, BadQuery, CollectionError, ModelUnavailable, SearchError
+from web.fetch import BadUrl
 
 _log = logging.getLogger(__name__)
 
-_ASKED_WRONG: tuple[tuple[type[SearchError], str], ...] = ((BadQuery, "bad_query"), (BadPicture, "bad_picture"))
+_ASKED_WRONG: tuple[tuple[type[SearchError], str], ...] = (
+    (BadUrl, "bad_url"),
+    (BadQuery, "bad_query"),
+    (BadPicture, "bad_picture"),
+)
 
 _BROKEN: tuple[tuple[type[SearchError], str, str], ...] = (
     (ModelUnavailable, "model_unavailable", "the collection's model cannot be loaded; the server's log says why"),

@@ -19,6 +19,7 @@ from search.collection import Collection
 from web.access import Access
 from web.app import MAX_UPLOAD_BYTES, create_app
 from web.current import library_of
+from web.fetch import Fetcher
 from web.uploads import Uploads
 from web.workers import STOPS, run_workers
 
@@ -47,6 +48,7 @@ class Site:
     models: Path
     access: Access
     behind_proxy: bool
+    may_fetch: bool
 
 
 def serve(site: Site, *, host: str, port: int, workers: int, tell: Tell) -> None:
@@ -81,7 +83,8 @@ def answer(listener: socket.socket, site: Site, uploads: Path) -> None:
 
     with ExitStack() as stack:
         collections = [stack.enter_context(closing(Collection.open(directory))) for directory in site.directories]
-        app = create_app(collections, load, uploads=Uploads(uploads), access=site.access)
+        fetch = Fetcher(MAX_UPLOAD_BYTES) if site.may_fetch else None
+        app = create_app(collections, load, uploads=Uploads(uploads), access=site.access, fetch=fetch)
         threading.Thread(target=library_of(app).warm, name="warm", daemon=True).start()
         options: dict[str, Any] = {
             "sockets": [listener],

@@ -17,12 +17,14 @@ from search.ranking import Cursor
 from search.searcher import Sort
 from search.types import Target
 from web.body import FORMS, file_bytes, number, read_object, string, whole
+from web.current import fetch_of
 from web.params import FILTERS, PLACES, read_cursor, read_filter, read_number, read_sort, read_target, read_text
 
 DEFAULT_K = 10
 MAX_TERMS = 16
 _FIELDS = ("terms", "k", "target", "collection", "filter", "sort", "after")
-_KINDS = ("text", "image_id", "image", "vector")
+MAX_URLS = 4
+_KINDS = ("text", "image_id", "image", "url", "vector")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ def from_body(request: Request) -> Query:
     terms = body.get("terms")
     if not isinstance(terms, list):
         raise BadQuery('"terms" is a list like [{"text": "a dog"}, {"image_id": 12}]')
+    if sum(isinstance(term, dict) and "url" in term for term in terms) > MAX_URLS:
+        raise BadQuery(f"more than {MAX_URLS} URLs")
     return Query(
         terms=_checked([_term(term) for term in terms[: MAX_TERMS + 1]]),
         k=whole("k", body.get("k", DEFAULT_K)),
@@ -122,8 +126,17 @@ def _weightless(kind: str, content: Any) -> Term:
             return IdTerm(whole("image_id", content))
         case "image":
             return ImageTerm(file_bytes("image", string("image", content)))
+        case "url":
+            return ImageTerm(fetched(string("url", content)))
         case _:
             return VectorTerm(_vector(content))
+
+
+def fetched(url: str) -> bytes:
+    """The picture behind a URL, where the server may fetch it. Raises BadQuery and BadUrl."""
+    if (fetch := fetch_of()) is None:
+        raise BadQuery("this server fetches no URLs unless it is started with --allow-fetch; send the picture as image")
+    return fetch(url)
 
 
 def _vector(values: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
