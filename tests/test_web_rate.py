@@ -53,10 +53,10 @@ def test_tokens_cannot_be_guessed_faster(client: FlaskClient) -> None:
     ("options", "rate"),
     [
         ([], None),
-        (["--host", "0.0.0.0", "--insecure"], "120/minute"),
+        (["--host", "0.0.0.0", "--insecure"], "300/minute"),
         (["--rate-limit", "10/second"], "10/second"),
         (["--host", "0.0.0.0", "--insecure", "--rate-limit", "off"], None),
-        (["--allow-host", "photos.example.org"], "120/minute"),
+        (["--allow-host", "photos.example.org"], "300/minute"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -68,4 +68,4 @@ def test_there_is_a_limit_where_others_can_ask(options: list[str], rate: str | N
 def test_a_rate_that_is_none_is_wrong_usage(rate: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["--rate-limit", rate])
-    assert "such as 120/minute" in capsys.readouterr().err
+    assert "such as 300/minute" in capsys.readouterr().err

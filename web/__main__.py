@@ -14,7 +14,7 @@ from search.settings import Settings
 from web.access import LOOPBACK_NAMES, MIN_TOKEN_LENGTH, Access, is_token
 
 THREADS = 8
-RATE = "120/minute"
+RATE = "300/minute"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,8 +50,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         serve(site, host=arguments.host, port=arguments.port, workers=arguments.workers, tell=_tell)
     except SearchError as error:
         return _refuse(str(error))
-    except OSError as error:
-        return _refuse(f"cannot listen on {arguments.host} port {arguments.port}: {error.strerror or error}")
     return OK
 
 
@@ -113,11 +111,9 @@ def access_of(arguments: argparse.Namespace, token: str | None) -> Access:
     own = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
     names = (*LOOPBACK_NAMES, own, *arguments.allow_host)
     rate = None if local and not arguments.allow_host else RATE
-    return Access(
-        token=token,
-        hosts=names if local and token is None else (),
-        rate={None: rate, "off": None}.get(arguments.rate_limit, arguments.rate_limit),
-    )
+    if arguments.rate_limit:
+        rate = None if arguments.rate_limit == "off" else arguments.rate_limit
+    return Access(token=token, hosts=names if local and token is None else (), rate=rate)
 
 
 def _is_loopback(host: str) -> bool:

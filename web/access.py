@@ -13,7 +13,7 @@ MIN_TOKEN_LENGTH = 16
 class Access:
     """`token` is asked of everyone, unless it is None. `hosts` are the names that the server goes by; () is any.
 
-    `rate` is how often one client is answered, as "120/minute"; None is always.
+    `rate` is how often one client is answered, as "300/minute"; None is always.
     """
 
     token: str | None = field(default=None, repr=False)

@@ -1,4 +1,4 @@
-"""More requests from one client than a rate such as "120/minute" allows -> 429, with when to come back."""
+"""More requests from one client than a rate such as "300/minute" allows -> 429, with when to come back."""
 
 from __future__ import annotations
 

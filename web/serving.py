@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import waitress
 
 from search.collection import Collection
+from search.errors import SearchError
 from web.access import Access
 from web.app import MAX_UPLOAD_BYTES, create_app
 from web.current import library_of
@@ -38,6 +39,10 @@ _IDLE_S = 60
 Tell = Callable[[str], None]
 
 
+class CannotListen(SearchError):
+    """An address that is taken, or not this machine's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """What a process must know to answer."""
@@ -54,7 +59,7 @@ class Site:
 def serve(site: Site, *, host: str, port: int, workers: int, tell: Tell) -> None:
     """Tell where the site is served and answer, with `workers` processes, until Ctrl-C or SIGTERM.
 
-    Raises CollectionError for a directory that cannot be served and OSError for an address that cannot be used.
+    Raises CollectionError for a directory that cannot be served and CannotListen for an address that cannot be used.
     """
     named = ", ".join(map(_named, site.directories))
     with (
@@ -102,8 +107,11 @@ def answer(listener: socket.socket, site: Site, uploads: Path) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    return socket.create_server(address[:2], family=family)
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family)
+    except OSError as error:
+        raise CannotListen(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
 
 
 def _url(listener: socket.socket) -> str:

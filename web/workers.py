@@ -34,8 +34,7 @@ def run_workers(count: int, answer: Callable[..., None], *arguments: Any) -> Non
     try:
         while True:
             while len(workers) < count:
-                workers.append(context.Process(target=_work, args=(answer, arguments), daemon=True))
-                _start(workers[-1])
+                workers.append(_started(context.Process(target=_work, args=(answer, arguments), daemon=True)))
             wait([worker.sentinel for worker in workers])
             workers = [worker for worker in workers if not _has_ended(worker)]
             time.sleep(PAUSE_S)
@@ -43,13 +42,14 @@ def run_workers(count: int, answer: Callable[..., None], *arguments: Any) -> Non
         _stop(workers)
 
 
-def _start(worker: BaseProcess) -> None:
-    """Start with both signals held back, so that they meet the new process only when it can end in order."""
+def _started(worker: BaseProcess) -> BaseProcess:
+    """Start it with both signals held back, so that they meet the new process only when it can end in order."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     try:
         worker.start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return worker
 
 
 def _work(answer: Callable[..., None], arguments: Sequence[Any]) -> None:
