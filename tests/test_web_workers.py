@@ -31,7 +31,8 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="te
 def served(collection: Collection, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A running server and its URL."""
     words = [sys.executable, "-m", "web", "--collection", str(collection.directory), "--port", "0", *options]
-    with subprocess.Popen(words, cwd=PROJECT, stderr=subprocess.PIPE, text=True) as server:
+    environ = {**os.environ, "TMPDIR": str(collection.directory.parent)}  # a killed server leaves its uploads there
+    with subprocess.Popen(words, cwd=PROJECT, env=environ, stderr=subprocess.PIPE, text=True) as server:
         try:
             assert server.stderr
             found = re.search(r"(http://\S+) ", line := server.stderr.readline())
