@@ -366,6 +366,8 @@ def test_a_url_is_a_term_where_it_is_allowed(
     ask = {"terms": [{"url": "http://example.org/"}], "k": 1}
     client = create_app([collection], lambda _model: encoder, fetch=internet.fetcher()).test_client()
     assert names(client.post("/api/v1/search", json=ask)) == ["blue.webp"]
+    looked_up = client.post("/api/v1/lookup", json={"url": "http://example.org/", "k": 1}).get_json()
+    assert [candidate["image"]["name"] for candidate in looked_up["candidates"]] == ["blue.webp"]
     refused = client.post("/api/v1/search", json={"terms": [{"url": "http://127.0.0.1/"}]})
     assert error_of(refused) == (400, "bad_url")
     internet.pages["/"] = send(body=b"no picture")

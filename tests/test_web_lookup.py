@@ -57,7 +57,7 @@ def test_what_only_looks_like_it_is_not_found(client: FlaskClient) -> None:
 @pytest.mark.parametrize(
     ("body", "status", "told"),
     [
-        ({}, 400, "give one of image, image_id, not none"),
+        ({}, 400, "give one of image, image_id, url, not none"),
         ({"image": "", "image_id": 1}, 400, "not image and image_id"),
         ({"image": "bm90IGEgcGljdHVyZQ=="}, 400, "not a picture"),
         ({"image": "?"}, 400, "image is not base64"),

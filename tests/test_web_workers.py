@@ -82,6 +82,19 @@ def test_workers_end_with_the_server(filled: Collection, stop: signal.Signals) -
         assert "Traceback" not in server.stderr.read()
 
 
+def test_the_numbers_of_all_workers_are_told_together(filled: Collection) -> None:
+    with served(filled, "--workers", "2") as (server, url):
+        for _ in range(20):
+            with urlopen(f"{url}api/v1/health") as answer:
+                assert answer.status == 200
+        for _ in range(4):  # whichever worker answers
+            with urlopen(f"{url}metrics") as answer:
+                counted = re.findall(rb'image_search_requests_total.*"api\.health".* ([0-9.]+)\n', answer.read())
+            assert [float(count) for count in counted] == [20]
+        server.terminate()
+        assert server.wait(TIMEOUT_S) == 0
+
+
 def test_workers_end_when_the_server_was_killed(filled: Collection) -> None:
     with served(filled, "--workers", "2") as (server, url):
         with urlopen(f"{url}api/v1/health") as answer:

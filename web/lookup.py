@@ -15,11 +15,11 @@ from web.current import choose_shelf
 from web.library import Shelf
 from web.params import read_number
 from web.present import tiles_of_hits
-from web.terms import DEFAULT_K
+from web.terms import DEFAULT_K, fetched
 
 blueprint = Blueprint("lookup", __name__, url_prefix="/api/v1")
 
-_KINDS = ("image", "image_id")
+_KINDS = ("image", "image_id", "url")
 _FIELDS = (*_KINDS, "k", "collection")
 
 
@@ -67,6 +67,15 @@ def _from_json(request: Request) -> Question:
     body = read_object(request, _FIELDS, '{"image": "<base64>"} or {"image_id": 12}')
     if len(given := [kind for kind in _KINDS if kind in body]) != 1:
         raise BadQuery(f"give one of {', '.join(_KINDS)}, not {' and '.join(given) or 'none'}")
-    encoded = "image" in body
-    picture = file_bytes("image", string("image", body["image"])) if encoded else whole("image_id", body["image_id"])
-    return Question(picture, whole("k", body.get("k", DEFAULT_K)), string("collection", body.get("collection", "")))
+    k, collection = whole("k", body.get("k", DEFAULT_K)), string("collection", body.get("collection", ""))
+    return Question(_picture(given[0], body[given[0]]), k, collection)
+
+
+def _picture(kind: str, content: Any) -> bytes | int:
+    match kind:
+        case "image":
+            return file_bytes("image", string("image", content))
+        case "url":
+            return fetched(string("url", content))
+        case _:
+            return whole("image_id", content)

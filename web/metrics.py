@@ -1,7 +1,7 @@
 """Several worker processes -> one set of numbers under /metrics. What is counted stands in instruments.py.
 
-A server with several processes calls `share(directory)` before its first `create_app`, in the process that it forks
-the others from. What a worker counted stays counted when it ends; nothing is to be done then. A server of one process
+A server with several processes calls `share(directory)` before its first `create_app`, in the process that starts
+the others. What a worker counted stays counted when it ends; nothing is to be done then. A server of one process
 needs none of this.
 """
 
@@ -15,7 +15,7 @@ _DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def share(directory: Path) -> None:
-    """Let this process and those forked from it count in files in `directory`, which only they use."""
+    """Let this process and those that it starts count in files in `directory`, which only they use."""
     directory.mkdir(parents=True, exist_ok=True)
     for file in directory.glob("*.db"):  # of processes of an earlier run
         file.unlink()

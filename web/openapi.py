@@ -23,11 +23,17 @@ SERVER = "/api/v1"
 
 ERRORS = {
     400: "the query or the picture cannot be used; the message says why",
+    401: "the server has a token, and the request does not",
+    403: "the page of another site asks",
     404: "no such collection or image",
     413: "the body is too large",
     415: "the body is neither JSON nor a form",
+    429: "too many requests from one address; Retry-After says when to come back",
     503: "the model or the collection cannot be used just now",
 }
+
+_GUARDED = (401, 429)
+"""Any operation may answer so where the server has a token or a rate."""
 
 _ID = {"name": "image_id", "in": "path", "required": True, "schema": IMAGE_ID}
 
@@ -43,9 +49,11 @@ def document(server: str) -> dict[str, Any]:
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": SERVER}],
+        "security": [{}, {"token": []}],
         "paths": _paths(server),
         "components": {
             "schemas": SCHEMAS,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
             "responses": {str(status): _answer(text, ref("Error")) for status, text in ERRORS.items()},
         },
     }
@@ -156,7 +164,8 @@ def _operation(
     if body:
         content = {mimetype: {"schema": ref(name)} for mimetype, name in body.items()}
         operation["requestBody"] = {"required": True, "content": content}
-    refused = {str(status): {"$ref": f"#/components/responses/{status}"} for status in errors}
+    statuses = sorted({*errors, *_GUARDED, *((403,) if body else ())})
+    refused = {str(status): {"$ref": f"#/components/responses/{status}"} for status in statuses}
     operation["responses"] = {"200": _answer("the answer", answer), **refused}
     return operation
 

@@ -12,7 +12,7 @@ from werkzeug.exceptions import TooManyRequests
 
 from web.errors import http_error
 
-_FREE = frozenset(("static", "media.original", "media.thumbnail", "media.upload", "api.health", "api.ready"))
+_FREE = frozenset(("static", "media.original", "media.thumbnail", "media.upload", "api.health", "api.ready", "metrics"))
 """What pages are made of, by the dozen, and what watches over the server."""
 
 

@@ -8,7 +8,7 @@ from flask import Blueprint, render_template, request
 
 from web.current import choose_shelf
 from web.openapi import SERVER, document
-from web.schemas import Schema
+from web.shapes import Schema
 
 blueprint = Blueprint("reference", __name__)
 

@@ -25,6 +25,7 @@ TEXT = {
     "description": "what a picture shows, in words",
 }
 IMAGE_ID = whole("an image of the collection", minimum=1)
+URL = string("of a picture on the public internet, where the server fetches such (--allow-fetch)")
 SCORE = number("cosine similarity in [-1, 1], larger is nearer")
 WEIGHT = {
     **number("of the term in the sum; a negative one takes away; not 0"),
@@ -54,6 +55,9 @@ PLACE = {"type": "boolean", "description": "whether it says where it was taken"}
 PLACE_ARGUMENT = {"type": "string", "enum": list(PLACES), "description": PLACE["description"]}
 
 REFINED: dict[str, Schema] = {"sort": SORT, "after": AFTER}
+
+PICTURES: dict[str, Schema] = {"image": BASE64, "image_id": IMAGE_ID, "url": URL}
+TERMS: dict[str, Schema] = {"text": TEXT, **PICTURES}
 
 IMAGE_FIELDS = {
     "id": whole("means this picture for good", minimum=1),
@@ -90,14 +94,14 @@ SCHEMAS: dict[str, Schema] = {
     "Term": {
         "oneOf": [
             fields({kind: schema, "weight": WEIGHT}, optional=("weight",))
-            for kind, schema in (("text", TEXT), ("image_id", IMAGE_ID), ("image", BASE64), ("vector", VECTOR))
+            for kind, schema in {**TERMS, "vector": VECTOR}.items()
         ]
     },
     "Filter": some({**FILTER_FIELDS, "place": PLACE}),
     "LookupBody": {
         "oneOf": [
             fields({kind: schema, "k": K, "collection": COLLECTION}, optional=("k", "collection"))
-            for kind, schema in (("image", BASE64), ("image_id", IMAGE_ID))
+            for kind, schema in PICTURES.items()
         ]
     },
     "LookupForm": fields({"image": FILE, "k": K, "collection": COLLECTION}, optional=("k", "collection")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 import tempfile
@@ -17,6 +18,7 @@ import waitress
 
 from search.collection import Collection
 from search.errors import SearchError
+from web import metrics
 from web.access import Access
 from web.app import MAX_UPLOAD_BYTES, create_app
 from web.current import library_of
@@ -64,16 +66,19 @@ def serve(site: Site, *, host: str, port: int, workers: int, tell: Tell) -> None
     named = ", ".join(map(_named, site.directories))
     with (
         _listen(host, port) as listener,
-        tempfile.TemporaryDirectory(prefix="image-search-") as uploads,
+        tempfile.TemporaryDirectory(prefix="image-search-") as shared,
         suppress(KeyboardInterrupt),
     ):
         for number in STOPS:  # also where a shell started it with SIGINT ignored
             signal.signal(number, signal.default_int_handler)
         tell(f"serving {named} on {_url(listener)} (Ctrl-C ends it)")
+        uploads = Path(shared) / "uploads"
         if workers == 1:
-            answer(listener, site, Path(uploads))
+            answer(listener, site, uploads)
         else:
-            run_workers(workers, answer, listener, site, Path(uploads))
+            metrics.share(Path(shared) / "metrics")
+            os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))  # for each worker
+            run_workers(workers, answer, listener, site, uploads)
 
 
 def answer(listener: socket.socket, site: Site, uploads: Path) -> None:
