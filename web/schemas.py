@@ -47,7 +47,7 @@ FILTER_FIELDS: dict[str, Schema] = {
     "from": string("taken then or later: 2024, 2024-06 or 2024-06-21"),
     "to": string("taken then or before"),
     "format": string("JPEG, PNG, ..."),
-    "orientation": {"type": "string", "enum": list(ORIENTATIONS)},
+    "orientation": {"type": "string", "enum": list(ORIENTATIONS), "description": "how it lies, upright"},
     "min_side": whole("pixels of the shorter side, at least"),
     "camera": string("part of the camera's name"),
 }
