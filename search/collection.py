@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from search.types import TARGETS, EncoderIdentity, Target
 
 CATALOG_FILE = "catalog.sqlite"
 LOCK_FILE = "build.lock"
+THUMBNAILS = "thumbnails"
 
 
 class Collection:
@@ -91,10 +92,11 @@ class Collection:
             self.publish()
 
     def sizes(self) -> dict[str, int]:
-        """Bytes on disk: of the catalog, with its journal, and of the indexes."""
+        """Bytes on disk: of the catalog, with its journal, of the indexes, and of the thumbnails that pages showed."""
         return {
             "catalog": _total(self.directory.glob(f"{CATALOG_FILE}*")),
             "index": _total(self.directory.glob("*.faiss")),
+            "thumbnails": _total((self.directory / THUMBNAILS).rglob("*.*")),
         }
 
     def index_file(self, target: Target, generation: int) -> Path:
@@ -132,4 +134,9 @@ def _short(identity: EncoderIdentity) -> str:
 
 
 def _total(files: Iterable[Path]) -> int:
-    return sum(file.stat().st_size for file in files)
+    """Bytes of the files that are still there: a build may remove some meanwhile."""
+    size_bytes = 0
+    for file in files:
+        with suppress(FileNotFoundError):
+            size_bytes += file.stat().st_size
+    return size_bytes

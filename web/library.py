@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from werkzeug.exceptions import NotFound
 
 from search.batching import BatchingEncoder
-from search.collection import Collection
+from search.collection import THUMBNAILS, Collection
 from search.errors import SearchError
 from search.records import Choices, ImageRecord
 from search.searcher import Searcher
@@ -41,7 +41,7 @@ class Shelf:
         self.searcher = searcher
         self.collection = searcher.collection
         self.catalog = searcher.collection.catalog
-        self.thumbnails = Thumbnails(self.collection.directory / "thumbnails")
+        self.thumbnails = Thumbnails(self.collection.directory / THUMBNAILS)
         self._sample: tuple[int, list[int]] = (-1, [])
         self._choices = -1, Choices((), (), False, False)
 
