@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -46,19 +47,35 @@ BACKGROUND_TEXTS = tuple(f"a photo of {subject}" for row in _SUBJECTS for subjec
 """Ordinary subjects; where their vectors lie is where texts lie."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Kind:
+    """What vectors of one kind are like: their mean, (dim,), and unit directions of some from it, (n, dim)."""
+
+    mean: Vectors
+    directions: Vectors
+
+    @classmethod
+    def of(cls, rows: Vectors) -> _Kind:
+        mean = rows.mean(axis=0) if len(rows) else np.zeros(rows.shape[1], np.float32)
+        return cls(mean, _directions(rows, mean))
+
+
 class Calibrator:
-    """Strengths for one collection. `encode_texts` is called once, when a text is first calibrated."""
+    """Strengths for one collection. `encode_texts` is called once, when a text is first calibrated.
+
+    What it learns of the live index is kept until another one is published.
+    """
 
     def __init__(self, collection: Collection, encode_texts: Callable[[Sequence[str]], Vectors]) -> None:
         self._collection = collection
         self._encode_texts = encode_texts
-        self._texts: Vectors | None = None
-        self._samples: dict[Target, tuple[int, Vectors]] = {}
+        self._texts: _Kind | None = None
+        self._samples: dict[Target, tuple[VectorIndex, _Kind]] = {}
+        self._spreads: dict[tuple[Modality, Target], tuple[_Kind, _Kind, float]] = {}
 
     def mean(self, modality: Modality) -> Vectors:
         """Where queries of this kind lie on average, (dim,)."""
-        mean: Vectors = self._queries(modality).mean(axis=0)
-        return mean
+        return self._asked(modality).mean
 
     def strengths(
         self, query: Vectors, weights: Mapping[Modality, float], target: Target, rows: Vectors
@@ -67,40 +84,43 @@ class Calibrator:
 
         `query` is a sum of vectors, (dim,), of which `weights` says how much of it is of which kind.
         """
-        sample = self._sample(target)
-        if len(sample) < FEWEST or min(len(self._queries(modality)) for modality in weights) < FEWEST:
+        index, sample = self._sample(target)
+        asked = {modality: self._asked(modality) for modality in weights}
+        if min(len(kind.directions) for kind in (sample, *asked.values())) < FEWEST:
             return None
-        center = np.sum([weight * self.mean(modality) for modality, weight in weights.items()], axis=0)
-        spreads = [self._spread(modality, target) for modality in weights]
+        spreads = [self._spread(modality, target, kind, sample) for modality, kind in asked.items()]
         spread = np.average(spreads, weights=list(weights.values()))
         if spread < _LEAST_SPREAD:
             return None
-        cosines = _centered(rows, sample.mean(axis=0)) @ _centered(query[np.newaxis], center)[0]
-        middle = math.sqrt(2 * math.log(len(self._collection.index(target)))) + _MARGIN
+        center = np.sum([weights[modality] * kind.mean for modality, kind in asked.items()], axis=0)
+        cosines = _directions(rows, sample.mean) @ _directions(query[np.newaxis], center)[0]
+        middle = math.sqrt(2 * math.log(len(index))) + _MARGIN
         return [float(strength) for strength in 1 / (1 + np.exp(-_SLOPE * (cosines / spread - middle)))]
 
-    def _spread(self, modality: Modality, target: Target) -> float:
+    def _spread(self, modality: Modality, target: Target, asked: _Kind, sample: _Kind) -> float:
         """The standard deviation of what unrelated pairs score, both sides taken from their means."""
-        queries, rows = self._queries(modality), self._sample(target)
-        if modality == "image" and target == "images":
-            queries, rows = rows[::2], rows[1::2]  # nothing is compared with itself
-        scores = _centered(queries, self.mean(modality)) @ _centered(rows, self._sample(target).mean(axis=0)).T
-        return float(scores.std())
+        kept = self._spreads.get((modality, target))
+        if kept is None or kept[0] is not asked or kept[1] is not sample:
+            queries, rows = asked.directions, sample.directions
+            if asked is sample:
+                queries, rows = rows[::2], rows[1::2]  # nothing is compared with itself
+            kept = self._spreads[modality, target] = asked, sample, float((queries @ rows.T).std())
+        return kept[2]
 
-    def _queries(self, modality: Modality) -> Vectors:
+    def _asked(self, modality: Modality) -> _Kind:
         if modality == "image":
-            return self._sample("images")
+            return self._sample("images")[1]
         if self._texts is None:
-            self._texts = self._encode_texts(BACKGROUND_TEXTS)
+            self._texts = _Kind.of(self._encode_texts(BACKGROUND_TEXTS))
         return self._texts
 
-    def _sample(self, target: Target) -> Vectors:
-        """Some rows of the live index, kept until another is published."""
-        generation = self._collection.catalog.state().generation
+    def _sample(self, target: Target) -> tuple[VectorIndex, _Kind]:
+        """The live index, and what some of its rows are like."""
+        index = self._collection.index(target)
         kept = self._samples.get(target)
-        if kept is None or kept[0] != generation:
-            kept = self._samples[target] = generation, _spread_over(self._collection.index(target))
-        return kept[1]
+        if kept is None or kept[0] is not index:
+            kept = self._samples[target] = index, _Kind.of(_spread_over(index))
+        return kept
 
 
 def _spread_over(index: VectorIndex) -> Vectors:
@@ -111,7 +131,7 @@ def _spread_over(index: VectorIndex) -> Vectors:
     return np.concatenate([index.contents(start, _BLOCK)[1] for start in starts])
 
 
-def _centered(rows: Vectors, mean: NDArray[np.floating]) -> Vectors:
+def _directions(rows: Vectors, mean: NDArray[np.floating]) -> Vectors:
     """(n, dim) unit rows of the directions from the mean; a row that is the mean stays 0."""
     moved = rows - mean
     lengths = np.linalg.norm(moved, axis=1, keepdims=True)
