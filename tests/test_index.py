@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 
 from search.errors import CollectionError
-from search.index import ExactIndex
+from search.index import ROWS_A_THREAD, ExactIndex
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -33,6 +35,29 @@ def test_neighbours_are_those_of_brute_force(index: ExactIndex, rows: np.ndarray
     expected = np.argsort(-scores, axis=1)[:, :10]
     assert np.array_equal(found.ids, expected * 3 + 7)
     assert found.scores == pytest.approx(np.take_along_axis(scores, expected, 1), abs=1e-5)
+
+
+@pytest.fixture
+def three_threads() -> Iterator[None]:
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(3)
+    yield
+    faiss.omp_set_num_threads(before)
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_a_query_that_several_threads_scan_finds_what_one_would(rows: np.ndarray) -> None:
+    many = unit(np.random.default_rng(3).normal(size=(3 * ROWS_A_THREAD + 5, 8)))
+    ids = np.random.default_rng(4).permutation(len(many)) + 1
+    index = ExactIndex.build(8, [(ids, many)])
+    some = np.sort(ids[many[:, 0] > 0.5])
+    for k in (1, 10, 300):
+        for among, places in ((None, np.arange(len(many))), (some, np.flatnonzero(many[:, 0] > 0.5))):
+            scores = many[places] @ many[17]
+            best = np.argsort(-scores, kind="stable")[:k]
+            found = index.search(many[17:18], k, among)
+            assert found.scores[0] == pytest.approx(scores[best], abs=1e-5)
+            assert len(set(found.ids[0].tolist()) ^ set(ids[places[best]].tolist())) <= 2  # equal scores at the end
 
 
 def test_a_saved_index_is_mapped_and_answers_the_same(index: ExactIndex, rows: np.ndarray, tmp_path: Path) -> None:
