@@ -21,6 +21,7 @@ from indexer.resolve import Resolver
 from indexer.scan import scan
 from search.changes import Changes, StoredVector
 from search.collection import Collection
+from search.image import SCALED
 from search.settings import MAX_PIXELS
 from search.types import Root
 
@@ -36,12 +37,13 @@ FILES_A_TRANSACTION = 1024
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How much at once: images through the model, threads that decode; and the pixel limit."""
+    """How much at once: images through the model, threads that decode; the pixel limit; whether JPEGs come whole."""
 
     batch_size: int = 64
     workers: int = max(2, os.cpu_count() or 1)
     max_pixels: int = MAX_PIXELS
     publish_seconds: float = PUBLISH_SECONDS
+    exact_decode: bool = False
 
 
 Progress = Callable[[Report, int, int], None]
@@ -127,6 +129,10 @@ class _Build:
             works, known = self._resolver.again, set()
             self._resolver.again = []
 
+    def _reader(self, encoder: Encoder, known: set[bytes]) -> Reader:
+        short_side = None if self._options.exact_decode else SCALED * encoder.side
+        return Reader(encoder.preprocess, self._options.max_pixels, known, short_side)
+
     def _encoded(
         self, works: Sequence[Work], known: set[bytes]
     ) -> Iterator[tuple[list[Loaded], dict[bytes, StoredVector]]]:
@@ -135,7 +141,7 @@ class _Build:
         sent: deque[tuple[list[Loaded], list[bytes]]] = deque()
 
         def pixels() -> Iterator[NDArray[np.uint8]]:
-            for items in self._batches(works, Reader(encoder.preprocess, self._options.max_pixels, known)):
+            for items in self._batches(works, self._reader(encoder, known)):
                 new = {item.digest: item.pixels for item in items if item.pixels is not None}
                 sent.append((items, list(new)))
                 yield np.stack(list(new.values())) if new else np.empty((0, 1, 1, 3), np.uint8)

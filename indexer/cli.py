@@ -102,6 +102,9 @@ def _speed_options(verb: argparse.ArgumentParser, settings: Settings) -> None:
         metavar="N",
         help="refuse larger pictures (default: %(default)s)",
     )
+    verb.add_argument(
+        "--exact-decode", action="store_true", help="decode large JPEGs whole: slower, and no different to the eye"
+    )
 
 
 def _positive(text: str) -> int:

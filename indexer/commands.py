@@ -123,7 +123,11 @@ def _run(
     collection: Collection, roots: Sequence[Root], load: LoadEncoder, arguments: Namespace, stop: threading.Event
 ) -> Report:
     """One build with a progress bar, if stderr is a terminal."""
-    options = Options(batch_size=arguments.batch_size, max_pixels=arguments.max_megapixels * 1_000_000)
+    options = Options(
+        batch_size=arguments.batch_size,
+        max_pixels=arguments.max_megapixels * 1_000_000,
+        exact_decode=arguments.exact_decode,
+    )
     if arguments.workers:
         options = replace(options, workers=arguments.workers)
     with tqdm(unit=" images", disable=None, dynamic_ncols=True) as bar:

@@ -44,11 +44,15 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads one file. A digest in `known` is not decoded: the catalog has its vector."""
+    """Reads one file. A digest in `known` is not decoded: the catalog has its vector.
+
+    `short_side` is what a scaled decode must leave; without one everything is decoded whole.
+    """
 
     preprocess: Preprocess
     max_pixels: int
     known: Collection[bytes] = ()
+    short_side: int | None = None
 
     def read(self, work: Work) -> Loaded:
         started = time.perf_counter()
@@ -63,7 +67,7 @@ class Reader:
         return Loaded(work, time.perf_counter() - started, digest, facts, pixels, captions)
 
     def _decode(self, data: bytes) -> tuple[Facts, NDArray[np.uint8]]:
-        picture = decode_picture(data, max_pixels=self.max_pixels)
+        picture = decode_picture(data, max_pixels=self.max_pixels, short_side=self.short_side)
         return picture.facts, self.preprocess(picture.image)
 
 

@@ -95,6 +95,10 @@ class BatchingEncoder:
     def identity(self) -> EncoderIdentity:
         return self._encoder.identity
 
+    @property
+    def side(self) -> int:
+        return self._encoder.side
+
     def preprocess(self, image: Image) -> NDArray[np.uint8]:
         return self._encoder.preprocess(image)
 

@@ -13,7 +13,7 @@ from PIL.Image import Image
 
 from search.collection import Collection
 from search.errors import BadPicture, BadQuery
-from search.image import decode_picture, read_file
+from search.image import SCALED, decode_picture, read_file
 from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm, unit
 from search.settings import MAX_PIXELS
 from search.timing import Observe, timed
@@ -63,7 +63,7 @@ class Embedder:
     def _embed_image(self, source: Path | bytes) -> NDArray[np.float32]:
         encoder = self._encoder
         with timed("encode", self._observe):
-            return _only(encoder.encode_images([_decode(source)]))
+            return _only(encoder.encode_images([_decode(source, SCALED * encoder.side)]))
 
     def _stored(self, image_id: int) -> NDArray[np.float32]:
         stored = self._collection.catalog.stored("images", [image_id])
@@ -78,11 +78,11 @@ class Embedder:
         return unit(vector)
 
 
-def _decode(source: Path | bytes) -> Image:
+def _decode(source: Path | bytes, short_side: int) -> Image:
     if isinstance(source, bytes):
-        return decode_picture(source, max_pixels=MAX_PIXELS).image
+        return decode_picture(source, max_pixels=MAX_PIXELS, short_side=short_side).image
     try:
-        return _decode(read_file(source))
+        return _decode(read_file(source), short_side)
     except BadPicture as error:
         raise BadPicture(f"{source}: {error}") from error
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from open_clip.transform import image_transform_v2
+from open_clip.utils import to_2tuple
 from PIL.Image import Image
 from torch.nn import functional
 
@@ -33,6 +34,10 @@ class Encoder(Protocol):
 
     @property
     def identity(self) -> EncoderIdentity: ...
+
+    @property
+    def side(self) -> int:
+        """How many pixels the longer side of what the image tower takes has."""
 
     def preprocess(self, image: Image) -> NDArray[np.uint8]:
         """An upright RGB picture as the (height, width, 3) pixels that the image tower takes."""
@@ -134,6 +139,7 @@ class TorchEncoder:
         self._device = device
         self._uploads = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._half = _half_precision(device)
+        self._side: int = max(to_2tuple(loaded.preprocess.size))
         *self._geometry, _, normalize = image_transform_v2(loaded.preprocess, is_train=False).transforms
         self._mean, self._std = (torch.tensor(v, device=device).view(-1, 1, 1) for v in (normalize.mean, normalize.std))
         self._images = FittingBatches(self._encode_pixels, torch.OutOfMemoryError)
@@ -142,6 +148,10 @@ class TorchEncoder:
     @property
     def identity(self) -> EncoderIdentity:
         return self._identity
+
+    @property
+    def side(self) -> int:
+        return self._side
 
     def preprocess(self, image: Image) -> NDArray[np.uint8]:
         """Resized and cropped by open_clip's own steps up to the tensor; (height, width, 3)."""

@@ -22,11 +22,14 @@ from search.errors import BadPicture
 from search.exif import PILLOW_ERRORS, orientation_of, read_exif
 from search.facts import facts_of
 from search.raw import RAW_SUFFIXES, is_raw, read_raw
-from search.rgb import rgb_of, turned
+from search.rgb import SIDEWAYS, rgb_of, turned
 from search.types import Picture
 
 MAX_FILE_BYTES = 512_000_000
 MAX_REASON_LENGTH = 160
+
+SCALED = 3
+"""Times the side of what a model takes: a scaled decode leaves as much, and embeddings of photographs do not change (cosine 0.9999)."""
 
 ALONE_PIXELS = 24_000_000
 """Larger pictures are decoded one at a time, so that threads together hold a bounded amount of memory."""
@@ -37,6 +40,8 @@ FORMATS = (
 )
 """Pillow's formats that are pixels and nothing else: no vector formats, no external programs. Asked in this order;
 TGA is last because it has no signature."""
+
+_SCALED = ("JPEG", "MPO")
 
 _SUFFIXES = """
 jpg jpeg jpe jfif mpo png apng webp avif avifs tif tiff bmp dib gif jp2 j2k jpf jpx j2c jpc ico ppm pgm pbm pnm psd qoi
@@ -82,8 +87,11 @@ def digest_of(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
-def decode_picture(data: bytes, *, max_pixels: int) -> Picture:
+def decode_picture(data: bytes, *, max_pixels: int, short_side: int | None = None) -> Picture:
     """Decode a picture, told by its content; the first frame where there are several.
+
+    With `short_side` a JPEG may come smaller, by 2, 4 or 8, as long as its shorter side keeps so many pixels: the
+    decoder then leaves out what nobody would see. The facts tell the size of the file all the same.
 
     Colour profiles are left aside as the reference CLIP pipeline does, except for CMYK; transparency becomes white.
     A camera's RAW file gives its embedded preview where that is large enough, with the size of the photograph in the
@@ -94,7 +102,7 @@ def decode_picture(data: bytes, *, max_pixels: int) -> Picture:
     decoded.
     """
     _prepare_pillow(max_pixels)
-    return _decode_raw(data, max_pixels) if is_raw(data) else _decode(data, max_pixels)
+    return _decode_raw(data, max_pixels, short_side) if is_raw(data) else _decode(data, max_pixels, short_side)
 
 
 def _prepare_pillow(max_pixels: int) -> None:
@@ -109,15 +117,27 @@ def _prepare_pillow(max_pixels: int) -> None:
         Image.MAX_IMAGE_PIXELS = (max_pixels + 1) // 2
 
 
-def _decode(data: bytes, max_pixels: int) -> Picture:
+def _decode(data: bytes, max_pixels: int, short_side: int | None) -> Picture:
     image = _opened(data, max_pixels)
+    full = image.size
+    if image.format in _SCALED and (scale := _scale(short_side or min(full), *full)) > 1:
+        image.draft(None, (full[0] // scale, full[1] // scale))
     with _turn_of(*image.size), _refusing(image.format or "", max_pixels):
         image.load()
         _check_pixels(*image.size, max_pixels)  # again: HEIF may hold more than its header says
         exif = read_exif(image)  # not before: PNG may have it behind the pixels, and load() turns a TIFF itself
-        upright = turned(rgb_of(image), orientation_of(exif))
-    facts = facts_of(image, exif, width=upright.width, height=upright.height, format=image.format or "")
-    return Picture(upright, facts)
+        orientation = orientation_of(exif)
+        upright = turned(rgb_of(image), orientation)
+    width, height = full if image.format in _SCALED else image.size
+    if orientation in SIDEWAYS:
+        width, height = height, width
+    return Picture(upright, facts_of(image, exif, width=width, height=height, format=image.format or ""))
+
+
+def _scale(short_side: int, width: int, height: int) -> int:
+    """8, 4, 2 or 1: by how much a JPEG may shrink; what divides both sides, or all would move by part of a pixel."""
+    short = min(width, height)
+    return next((by for by in (8, 4, 2) if short >= by * short_side and not (width % by or height % by)), 1)
 
 
 @contextmanager
@@ -132,9 +152,9 @@ def _refusing(name: str, max_pixels: int) -> Iterator[None]:
         raise BadPicture(f"broken {name}: {_reason(error)}") from error
 
 
-def _decode_raw(data: bytes, max_pixels: int) -> Picture:
+def _decode_raw(data: bytes, max_pixels: int, short_side: int | None) -> Picture:
     def decode(preview: bytes) -> Picture:
-        return _decode(preview, max_pixels)
+        return _decode(preview, max_pixels, short_side)
 
     def room(width: int, height: int) -> AbstractContextManager[object]:
         _check_pixels(width, height, max_pixels)

@@ -32,6 +32,10 @@ _TURNS = {
 }
 
 
+SIDEWAYS = (5, 6, 7, 8)
+"""EXIF orientations under which width and height change places."""
+
+
 def turned(image: Image.Image, orientation: int) -> Image.Image:
     """The picture upright, for an EXIF orientation of 1 to 8."""
     return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image

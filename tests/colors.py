@@ -30,6 +30,7 @@ class ColorEncoder:
     """Satisfies `search.encoder.Encoder`. `encoded` counts the pictures that went through it."""
 
     identity = EncoderIdentity("colors", "mean color", "0" * 64, 4, "8x8, squash")
+    side = 8
 
     def __init__(self) -> None:
         self.encoded = 0

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import ExifTags, Image, ImageChops, ImageCms, ImageStat, TiffImagePlugin
+from PIL import ExifTags, Image, ImageChops, ImageCms, ImageOps, ImageStat, TiffImagePlugin
 
 from search.errors import BadPicture
-from search.image import SUFFIXES, decode_picture, digest_of, read_file
+from search.image import SCALED, SUFFIXES, decode_picture, digest_of, read_file
 from search.types import Facts, Picture
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -670,3 +670,53 @@ def test_the_photographs_of_real_cameras_are_decoded_with_their_facts() -> None:
     assert iphone.longitude == pytest.approx(-94.28877, abs=1e-5)
     assert found["jpg_xmp_no_exif.jpg"].caption == "Der Goalie bin ig"
     assert found["jpg_exif-org_sanyo-vpcg250.jpg"].caption is None
+
+
+def photograph(width: int, height: int) -> Image.Image:
+    """Soft shapes with fine grain, like a photograph."""
+    rng = np.random.default_rng(11)
+    layers = []
+    for cells, strength in ((6, 70), (40, 30), (300, 8)):
+        coarse = rng.normal(0, strength, (cells, cells, 3)).astype(np.float32)
+        bands = [
+            Image.fromarray(coarse[..., band]).resize((width, height), Image.Resampling.BICUBIC) for band in range(3)
+        ]
+        layers.append(np.stack([np.asarray(band) for band in bands], axis=-1))
+    return Image.fromarray(np.clip(128 + sum(layers), 0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_scaled_decode_shows_the_model_the_same_and_tells_the_same_facts(orientation: int) -> None:
+    file, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = orientation
+    photograph(4000, 3000).save(file, "JPEG", quality=90, exif=exif)
+    whole = decode_picture(file.getvalue(), max_pixels=10**8)
+    scaled = decode_picture(file.getvalue(), max_pixels=10**8, short_side=SCALED * 224)
+    assert scaled.facts == whole.facts
+    assert sorted(scaled.image.size) == [750, 1000]
+    assert (scaled.image.width < scaled.image.height) == (whole.image.width < whole.image.height)
+    seen = [
+        np.asarray(ImageOps.fit(image, (224, 224), Image.Resampling.BICUBIC), np.float64)
+        for image in (whole.image, scaled.image)
+    ]
+    assert 10 * np.log10(255**2 / np.mean((seen[0] - seen[1]) ** 2)) > 50
+
+
+@pytest.mark.parametrize(
+    ("format_", "size", "decoded"),
+    [
+        ("JPEG", (800, 500), (800, 500)),
+        ("JPEG", (1200, 804), (600, 402)),
+        ("JPEG", (1200, 803), (1200, 803)),
+        ("JPEG", (1600, 4000), (400, 1000)),
+        ("PNG", (1600, 4000), (1600, 4000)),
+    ],
+)
+def test_only_large_jpegs_shrink_and_only_by_what_divides_them(
+    format_: str, size: tuple[int, int], decoded: tuple[int, int]
+) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", size).save(file, format_)
+    picture = decode_picture(file.getvalue(), max_pixels=10**8, short_side=400)
+    assert picture.image.size == decoded
+    assert (picture.facts.width, picture.facts.height) == size

@@ -9,7 +9,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from search.image import decode_picture, read_file
+from search.image import SCALED, decode_picture, read_file
 from search.records import ImageRecord
 from search.settings import MAX_PIXELS
 from search.thumbnail import thumbnail
@@ -47,7 +47,9 @@ def key_of(image_id: int, record: ImageRecord) -> str:
 def render(record: ImageRecord, size: int) -> bytes:
     """The picture in its file as WebP. Raises BadPicture."""
     with _making:
-        picture = decode_picture(read_file(Path(record.path)), max_pixels=MAX_PIXELS)
+        sides = record.facts.width, record.facts.height
+        short_side = max(1, SCALED * size * min(sides) // max(sides))
+        picture = decode_picture(read_file(Path(record.path)), max_pixels=MAX_PIXELS, short_side=short_side)
         return thumbnail(picture.image, size)
 
 
