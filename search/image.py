@@ -29,7 +29,7 @@ MAX_FILE_BYTES = 512_000_000
 MAX_REASON_LENGTH = 160
 
 SCALED = 3
-"""Times the side of what a model takes: a scaled decode leaves as much, and embeddings of photographs do not change (cosine 0.9999)."""
+"""Times the side of a model's input that a scaled decode leaves: embeddings of photographs keep a cosine of 0.9999."""
 
 ALONE_PIXELS = 24_000_000
 """Larger pictures are decoded one at a time, so that threads together hold a bounded amount of memory."""
