@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from search.errors import SearchError
-from search.types import EncoderIdentity
+from search.types import EncoderIdentity, Logits
 
 if TYPE_CHECKING:
     from search.encoder import Encoder
@@ -98,6 +98,17 @@ class BatchingEncoder:
     @property
     def side(self) -> int:
         return self._encoder.side
+
+    @property
+    def logits(self) -> Logits:
+        return self._encoder.logits
+
+    @property
+    def context(self) -> int:
+        return self._encoder.context
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        return self._encoder.count_tokens(texts)
 
     def preprocess(self, image: Image) -> NDArray[np.uint8]:
         return self._encoder.preprocess(image)

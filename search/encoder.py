@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,8 +20,10 @@ from torch.nn import functional
 
 from search.checkpoints import LoadedModel, build_model, find_checkpoint
 from search.errors import ModelUnavailable
+from search.fitting import FittingBatches
 from search.models import Hub
-from search.types import EncoderIdentity
+from search.tokens import context_of, count_tokens
+from search.types import EncoderIdentity, Logits
 
 IMAGE_BATCH = 32
 TEXT_BATCH = 256
@@ -39,6 +40,16 @@ class Encoder(Protocol):
     def side(self) -> int:
         """How many pixels the longer side of what the image tower takes has."""
 
+    @property
+    def logits(self) -> Logits: ...
+
+    @property
+    def context(self) -> int:
+        """Tokens of a text that the text tower reads."""
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens each text has, with those that the tokenizer sets around it."""
+
     def preprocess(self, image: Image) -> NDArray[np.uint8]:
         """An upright RGB picture as the (height, width, 3) pixels that the image tower takes."""
 
@@ -49,7 +60,7 @@ class Encoder(Protocol):
         """Upright RGB pictures -> (n, dim)."""
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Texts -> (n, dim); what exceeds the tower's context is cut off."""
+        """Texts -> (n, dim); of a text with more tokens than `context` only the first are read."""
 
 
 def load_encoder(
@@ -84,42 +95,6 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-class FittingBatches:
-    """Calls `encode` with as many rows at a time as the memory holds.
-
-    When `encode` raises `out_of_memory` the rows at a time are halved, for this batch and those after it.
-    """
-
-    def __init__(self, encode: Callable[[torch.Tensor], torch.Tensor], out_of_memory: type[Exception]) -> None:
-        self._encode = encode
-        self._out_of_memory = out_of_memory
-        self._limit = sys.maxsize
-
-    def __call__(self, batch: torch.Tensor) -> torch.Tensor:
-        outputs: list[torch.Tensor] = []
-        done = 0
-        while done < len(batch):
-            rows = min(self._limit, len(batch) - done)
-            if (output := self._attempt(batch[done : done + rows])) is None:
-                self._limit = rows // 2
-            else:
-                outputs.append(output)
-                done += rows
-        return torch.cat(outputs)
-
-    def _attempt(self, rows: torch.Tensor) -> torch.Tensor | None:
-        """None when the memory does not hold these rows; returning frees what the failure's traceback holds."""
-        try:
-            return self._encode(rows)
-        except self._out_of_memory as error:
-            if len(rows) == 1:
-                raise ModelUnavailable(
-                    f"the device's memory does not hold the model and one row: {error}\n"
-                    "Free memory there, take --device cpu, or choose a smaller model."
-                ) from error
-            return None
-
-
 @dataclass(frozen=True, slots=True)
 class _Running:
     """Rows on their way to the host; `done` is None when they have arrived."""
@@ -133,8 +108,10 @@ class TorchEncoder:
 
     def __init__(self, loaded: LoadedModel, device: torch.device) -> None:
         self._identity = loaded.identity
+        self._logits = _logits_of(loaded.towers)
         self._towers = loaded.towers.to(device)
         self._tokenizer = loaded.tokenizer
+        self._context = context_of(loaded.tokenizer)
         self._tokenizing = threading.Lock()
         self._device = device
         self._uploads = torch.cuda.Stream(device) if device.type == "cuda" else None
@@ -152,6 +129,18 @@ class TorchEncoder:
     @property
     def side(self) -> int:
         return self._side
+
+    @property
+    def logits(self) -> Logits:
+        return self._logits
+
+    @property
+    def context(self) -> int:
+        return self._context
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        with self._tokenizing:
+            return count_tokens(self._tokenizer, texts)
 
     def preprocess(self, image: Image) -> NDArray[np.uint8]:
         """Resized and cropped by open_clip's own steps up to the tensor; (height, width, 3)."""
@@ -245,3 +234,9 @@ def _half_precision(device: torch.device) -> torch.dtype | None:
     if device.type != "cuda":
         return None
     return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
+
+
+def _logits_of(towers: Any) -> Logits:
+    """Models keep the logarithm of the scale; few have a bias."""
+    bias = towers.logit_bias
+    return Logits(towers.logit_scale.exp().item(), 0.0 if bias is None else bias.item())

@@ -74,6 +74,14 @@ class EncoderIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class Logits:
+    """How a model makes logits of cosines: `scale * cosine + bias`. The bias is 0 where the model has none."""
+
+    scale: float
+    bias: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Root:
     """A folder that a collection follows (an absolute path), and how it is walked."""
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from search.types import EncoderIdentity
+from search.types import EncoderIdentity, Logits
 
 COLORS = {
     "red": (255, 0, 0),
@@ -31,6 +31,8 @@ class ColorEncoder:
 
     identity = EncoderIdentity("colors", "mean color", "0" * 64, 4, "8x8, squash")
     side = 8
+    logits = Logits(scale=10.0)
+    context = 77
 
     def __init__(self) -> None:
         self.encoded = 0
@@ -38,6 +40,10 @@ class ColorEncoder:
 
     def preprocess(self, image: Image.Image) -> NDArray[np.uint8]:
         return np.asarray(image.resize((8, 8), Image.Resampling.BOX))
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """A word is a token; two more stand around a text."""
+        return [len(text.split()) + 2 for text in texts]
 
     def encode_batches(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.float32]]:
         for batch in batches:

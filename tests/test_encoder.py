@@ -21,13 +21,13 @@ from search.encoder import (
     IMAGE_BATCH,
     TEXT_BATCH,
     Encoder,
-    FittingBatches,
     TorchEncoder,
     cuda_available,
     load_encoder,
     pick_device,
 )
 from search.errors import ModelUnavailable
+from search.fitting import FittingBatches
 from search.models import WEIGHTS_FILES, Hub
 from search.settings import PROJECT
 from tests.test_checkpoints import save_tiny_clip

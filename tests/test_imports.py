@@ -15,8 +15,8 @@ from search.settings import PROJECT
 FILES = sorted(file for package in ("search", "indexer", "web") for file in (PROJECT / package).rglob("*.py"))
 
 HOMES = {
-    "torch": {"search/encoder.py", "search/checkpoints.py"},
-    "open_clip": {"search/encoder.py", "search/checkpoints.py"},
+    "torch": {"search/encoder.py", "search/fitting.py", "search/checkpoints.py"},
+    "open_clip": {"search/encoder.py", "search/checkpoints.py", "search/tokens.py", "search/prompts.py"},
     "faiss": {"search/index.py"},
     "sqlalchemy": {
         "search/catalog.py",

@@ -1,0 +1,35 @@
+"""Labels and templates -> the texts that are encoded in their place, such as "a photo of a dog."."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from search.errors import BadQuery
+
+PLACE = "{}"
+"""Where a template takes the label."""
+
+PLAIN = "plain"
+TEMPLATE_SETS = (PLAIN, "simple", "imagenet")
+"""One template; the 7 and the 80 that OpenAI published for ImageNet, as open_clip ships them."""
+
+_PLAIN = ("a photo of a {}.",)
+
+
+def templates_of(name: str) -> tuple[str, ...]:
+    """The templates of a set. Raises BadQuery for a name that is none."""
+    if name == PLAIN:
+        return _PLAIN
+    from open_clip import OPENAI_IMAGENET_TEMPLATES, SIMPLE_IMAGENET_TEMPLATES  # torch comes with it, which takes long
+
+    shipped = {"simple": SIMPLE_IMAGENET_TEMPLATES, "imagenet": OPENAI_IMAGENET_TEMPLATES}
+    if name not in shipped:
+        raise BadQuery(f"no templates are called {name[:40]!r}; there are: {', '.join(TEMPLATE_SETS)}")
+    return tuple(template(PLACE) for template in shipped[name])
+
+
+def prompts(label: str, templates: Sequence[str]) -> list[str]:
+    """One text for each template. Raises BadQuery for a template that leaves the label out."""
+    if without := [template for template in templates if PLACE not in template]:
+        raise BadQuery(f"the template {without[0]!r} does not say with {PLACE} where the label goes")
+    return [template.replace(PLACE, label) for template in templates]
