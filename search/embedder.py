@@ -50,18 +50,19 @@ class Embedder:
         """The unit vectors of texts, (n, dim), through the tower together."""
         if not all(text.strip() for text in texts):
             raise BadQuery("an empty text; describe what the picture shows")
-        encoder = self._encoder
+        encoder = self.encoder
         with timed("encode", self._observe):
             return encoder.encode_texts(texts)
 
     @cached_property
-    def _encoder(self) -> Encoder:
+    def encoder(self) -> Encoder:
+        """The collection's, loaded now if it is not yet."""
         encoder = self._load_encoder()
         self._collection.require(encoder.identity)
         return encoder
 
     def _embed_image(self, source: Path | bytes) -> NDArray[np.float32]:
-        encoder = self._encoder
+        encoder = self.encoder
         with timed("encode", self._observe):
             return _only(encoder.encode_images([_decode(source, SCALED * encoder.side)]))
 

@@ -6,6 +6,7 @@ one that is never zero, so that black and wordless texts have a direction too.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -68,5 +69,5 @@ def unit_rows(colors: NDArray[np.floating]) -> NDArray[np.float32]:
 
 
 def _mean_color(text: str) -> NDArray[np.floating]:
-    named = [COLORS[word] for word in text.lower().replace(",", " ").split() if word in COLORS]
+    named = [COLORS[word] for word in re.findall(r"\w+", text.lower()) if word in COLORS]
     return np.mean(named, axis=0) if named else np.full(3, 127.5)

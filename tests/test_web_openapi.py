@@ -66,6 +66,8 @@ GOOD: list[tuple[str, str, dict[str, Any]]] = [
     ("post", "/search", {"body": {"terms": [{"text": "red"}, {"image": PICTURE}]}}),
     ("post", "/lookup", {"body": {"image": PICTURE}}),
     ("post", "/embed", {"body": {"texts": ["red"], "images": [PICTURE]}}),
+    ("post", "/classify", {"body": {"images": [PICTURE], "labels": ["red", "green"], "templates": "simple"}}),
+    ("post", "/score", {"body": {"input_data": {"columns": ["image", "text"], "data": [[PICTURE, "red, green"]]}}}),
     ("get", "/images/{image_id}", {"path_parameters": {"image_id": 1}}),
     ("get", "/images/{image_id}/similar", {"path_parameters": {"image_id": 1}}),
     ("get", "/images/{image_id}/texts", {"path_parameters": {"image_id": 1}}),

@@ -8,7 +8,23 @@ from typing import Any
 from flask import Flask, g
 
 from search.collection import Collection
-from web import api, auth, embed, errors, hosts, lookup, media, origin, pages, present, rate, reference, safety
+from web import (
+    api,
+    auth,
+    classify,
+    embed,
+    errors,
+    hosts,
+    lookup,
+    media,
+    origin,
+    pages,
+    present,
+    rate,
+    reference,
+    safety,
+    score,
+)
 from web.access import EVERYONE, Access
 from web.current import library_of
 from web.fetch import Fetch
@@ -50,6 +66,8 @@ def create_app(
     app.register_blueprint(api.blueprint)
     app.register_blueprint(embed.blueprint)
     app.register_blueprint(lookup.blueprint)
+    app.register_blueprint(classify.blueprint)
+    app.register_blueprint(score.blueprint)
     app.register_blueprint(reference.blueprint)
     app.register_blueprint(media.blueprint)
     app.jinja_env.filters.update(present.FILTERS)

@@ -45,12 +45,12 @@ def embed() -> dict[str, Any]:
         "model": model_name(identity),
         "dim": identity.dim,
         "texts": shelf.searcher.embedder.embed_texts(items.texts).tolist() if items.texts else [],
-        "images": [row.tolist() for row in _rows_of_images(shelf.searcher, items.images)],
+        "images": [row.tolist() for row in rows_of_images(shelf.searcher, items.images)],
     }
 
 
-def _rows_of_images(searcher: Searcher, images: Sequence[bytes]) -> list[NDArray[np.float32]]:
-    """One after the other: a decoded picture may be large."""
+def rows_of_images(searcher: Searcher, images: Sequence[bytes]) -> list[NDArray[np.float32]]:
+    """(dim,) each, one after the other: a decoded picture may be large. Raises BadPicture that says which."""
     rows = []
     for place, data in enumerate(images):
         try:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from werkzeug.exceptions import NotFound
 
 from search.batching import BatchingEncoder
+from search.classify import Classifier, make_classifier
 from search.collection import THUMBNAILS, Collection
 from search.errors import SearchError
 from search.records import Choices, ImageRecord
@@ -30,6 +31,9 @@ LoadEncoder = Callable[[str], "Encoder"]
 MAX_ID = 2**63 - 1
 """The largest id that a catalog can hold."""
 
+CLASSIFIERS = 4
+"""Sets of labels and templates whose vectors a shelf keeps, for who classifies one picture after the other."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -44,6 +48,7 @@ class Shelf:
         self.thumbnails = Thumbnails(self.collection.directory / THUMBNAILS)
         self._sample: tuple[int, list[int]] = (-1, [])
         self._choices = -1, Choices((), (), False, False)
+        self.classifier = lru_cache(CLASSIFIERS)(self._classifier)
 
     def record(self, image_id: int) -> ImageRecord:
         """The row of an image; NotFound without one."""
@@ -72,6 +77,9 @@ class Shelf:
         if self._choices[0] != generation:
             self._choices = generation, self.catalog.choices()
         return self._choices[1]
+
+    def _classifier(self, labels: tuple[str, ...], templates: tuple[str, ...]) -> Classifier:
+        return make_classifier(self.searcher.embedder.encoder, labels, templates)
 
     def warm(self) -> None:
         """Do once what would make the first request slow."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from web.api import NEAREST_TEXTS
+from web.classify_schemas import CLASSIFICATION
 from web.schemas import (
     COLLECTION,
     FILTER_FIELDS,
@@ -17,7 +18,7 @@ from web.schemas import (
     TEXT,
     K,
 )
-from web.shapes import Schema, ref
+from web.shapes import Schema, array, ref
 
 SERVER = "/api/v1"
 
@@ -52,7 +53,7 @@ def document(server: str) -> dict[str, Any]:
         "security": [{}, {"token": []}],
         "paths": _paths(server),
         "components": {
-            "schemas": SCHEMAS,
+            "schemas": SCHEMAS | CLASSIFICATION,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
             "responses": {str(status): _answer(text, ref("Error")) for status, text in ERRORS.items()},
         },
@@ -97,6 +98,25 @@ def _paths(server: str) -> dict[str, Any]:
                 body={"application/json": "EmbedBody", "multipart/form-data": "EmbedForm"},
                 errors=(400, 404, 413, 415, 503),
                 curl=f"curl -F texts='a dog' -F images=@photo.jpg {server}/embed",
+            )
+        },
+        "/classify": {
+            "post": _operation(
+                "How probable each of some labels is for pictures, by the model of a collection",
+                ref("Classes"),
+                body={"application/json": "ClassifyBody", "multipart/form-data": "ClassifyForm"},
+                errors=(400, 404, 413, 415, 503),
+                curl=f"curl -F images=@photo.jpg -F labels=dog -F labels=cat {server}/classify",
+            )
+        },
+        "/score": {
+            "post": _operation(
+                "The same for a table of images and labels, in the batch format of a published endpoint for CLIP",
+                array(ref("Score"), "one for each row"),
+                parameters=[collection],
+                body={"application/json": "ScoreBody"},
+                errors=(400, 404, 413, 415, 503),
+                curl=f"curl --json @request.json {server}/score",
             )
         },
         "/images/{image_id}": {

@@ -1,0 +1,105 @@
+"""`POST /api/v1/classify`: pictures and labels -> how probable each label is for each picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from flask import Blueprint, Request, request
+from numpy.typing import NDArray
+
+from search.errors import BadQuery
+from search.prompts import PLACE, PLAIN, templates_of
+from search.query import IdTerm
+from web.body import FORMS, file_bytes, read_object, string, strings, whole
+from web.current import choose_shelf
+from web.embed import MAX_ITEMS, rows_of_images
+from web.library import Shelf
+from web.params import read_number, read_text
+from web.present import model_name
+
+blueprint = Blueprint("classify", __name__, url_prefix="/api/v1")
+
+MAX_PROMPTS = 2_000
+"""Labels times templates that one request may bring: all of them go through the text tower."""
+
+_FIELDS = ("images", "image_ids", "labels", "templates", "collection")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be classified: files as they came, then images by id. `collection` is None for the default one."""
+
+    images: list[bytes]
+    image_ids: list[int]
+    labels: list[str]
+    templates: tuple[str, ...]
+    collection: str | None
+
+
+@blueprint.post("/classify")
+def classify() -> dict[str, Any]:
+    asked = _from_form(request) if request.mimetype in FORMS else _from_json(request)
+    if not 1 <= (count := len(asked.images) + len(asked.image_ids)) <= MAX_ITEMS:
+        raise BadQuery(f"{count} images; give 1 to {MAX_ITEMS}")
+    shelf = choose_shelf(asked.collection)
+    classifier = shelf.classifier(*checked(asked.labels, asked.templates))
+    rows = np.stack([*rows_of_images(shelf.searcher, asked.images), *_rows_of_ids(shelf, asked.image_ids)])
+    return {
+        "collection": shelf.name,
+        "model": model_name(shelf.collection.identity),
+        "labels": list(classifier.labels),
+        "probabilities": classifier.probabilities(rows).tolist(),
+        "logits_per_image": classifier.logits_per_image(rows).tolist(),
+        "logits_per_text": classifier.logits_per_text(rows).tolist(),
+    }
+
+
+def checked(labels: Sequence[str], templates: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Labels and templates, each on one line, if they are not too many to encode."""
+    if len(labels) * len(templates) > MAX_PROMPTS:
+        raise BadQuery(f"{len(labels)} labels times {len(templates)} templates; give {MAX_PROMPTS:,} texts at most")
+    return tuple(read_text(label) for label in labels), tuple(read_text(template) for template in templates)
+
+
+def _rows_of_ids(shelf: Shelf, image_ids: Sequence[int]) -> list[NDArray[np.float32]]:
+    """The stored vectors; NotFound for an unknown id."""
+    for image_id in image_ids:
+        shelf.record(image_id)
+    return [shelf.searcher.embedder.embed(IdTerm(image_id)) for image_id in image_ids]
+
+
+def _from_form(request: Request) -> Asked:
+    form = request.form
+    given = form.getlist("templates") or [PLAIN]
+    named = len(given) == 1 and PLACE not in given[0]
+    ids = [read_number("image_ids", text) for text in form.getlist("image_ids")]
+    return Asked(
+        images=[file.read() for file in request.files.getlist("images")],
+        image_ids=[image_id for image_id in ids if image_id is not None],
+        labels=form.getlist("labels"),
+        templates=templates_of(given[0]) if named else tuple(given),
+        collection=form.get("collection"),
+    )
+
+
+def _from_json(request: Request) -> Asked:
+    body = read_object(request, _FIELDS, '{"images": ["<base64>"], "labels": ["dog", "cat"]}')
+    encoded = strings("images", body.get("images", []))
+    ids = body.get("image_ids", [])
+    if not isinstance(ids, list):
+        raise BadQuery("image_ids is a list of whole numbers")
+    return Asked(
+        images=[file_bytes(f"images[{place}]", text) for place, text in enumerate(encoded)],
+        image_ids=[whole(f"image_ids[{place}]", image_id) for place, image_id in enumerate(ids)],
+        labels=strings("labels", body.get("labels", [])),
+        templates=_templates(body.get("templates", PLAIN)),
+        collection=string("collection", body.get("collection", "")),
+    )
+
+
+def _templates(value: Any) -> tuple[str, ...]:
+    """The name of a set, or a list of one's own."""
+    return templates_of(value) if isinstance(value, str) else tuple(strings("templates", value))
