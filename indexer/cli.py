@@ -13,6 +13,7 @@ from pathlib import Path
 
 from search.errors import SearchError
 from search.exit_codes import ERROR, INTERRUPTED, NO, OK
+from search.prompts import PLACE, PLAIN, TEMPLATE_SETS
 from search.settings import MAX_MEGAPIXELS, Settings
 
 VERBS = {
@@ -22,6 +23,7 @@ VERBS = {
     "status": "counts, model, index, sizes, last runs and failures",
     "verify": "check every row, vector, index and file",
     "remove": "take files or folders out of the collection; the files stay where they are",
+    "classify": "say which of some labels fits each picture of a folder best",
     "models": "the models, their licence and quality, and which are on this machine",
 }
 
@@ -51,11 +53,13 @@ def parser() -> argparse.ArgumentParser:
     verbs = root.add_subparsers(dest="verb", required=True, metavar="VERB")
     by_name = {name: verbs.add_parser(name, help=text, description=text.capitalize()) for name, text in VERBS.items()}
     for name, verb in by_name.items():
-        verb.add_argument("--json", action="store_true", help="the result as one JSON object")
-        if name != "models":
+        if name != "classify":
+            verb.add_argument("--json", action="store_true", help="the result as one JSON object")
+        if name not in ("models", "classify"):
             _collection_option(verb, settings)
     _build_options(by_name["build"], settings)
-    for name in ("build", "update", "watch"):
+    _classify_options(by_name["classify"], settings)
+    for name in ("build", "update", "watch", "classify"):
         _speed_options(by_name[name], settings)
     by_name["verify"].add_argument("--repair", action="store_true", help="make again what is derived, then check again")
     by_name["remove"].add_argument("paths", nargs="+", metavar="PATH", help="a file or a folder with all below it")
@@ -74,6 +78,32 @@ def _collection_option(verb: argparse.ArgumentParser, settings: Settings) -> Non
 
 def _build_options(verb: argparse.ArgumentParser, settings: Settings) -> None:
     verb.add_argument("folders", nargs="+", metavar="FOLDER", help="a folder of pictures, with all below it")
+    _model_option(verb, settings)
+    _walk_options(verb)
+
+
+def _classify_options(verb: argparse.ArgumentParser, settings: Settings) -> None:
+    verb.add_argument("folder", metavar="FOLDER", help="a folder of pictures, with all below it")
+    labels = verb.add_mutually_exclusive_group(required=True)
+    labels.add_argument("--labels", metavar="A,B,...", help="what a picture may show, between commas")
+    labels.add_argument("--labels-file", type=Path, metavar="FILE", help="the same, a label a line")
+    verb.add_argument(
+        "--templates",
+        default=PLAIN,
+        metavar="NAME",
+        help=f"{', '.join(TEMPLATE_SETS)}, or one of your own such as 'a drawing of a {PLACE}' (default: %(default)s)",
+    )
+    form = verb.add_mutually_exclusive_group()
+    form.add_argument("--csv", action="store_true", help="a table with a column for each label")
+    form.add_argument("--json", action="store_true", help="a JSON object a line")
+    verb.add_argument(
+        "--output", type=Path, metavar="FILE", help="append to this file and leave out the pictures that it holds"
+    )
+    _model_option(verb, settings)
+    _walk_options(verb)
+
+
+def _model_option(verb: argparse.ArgumentParser, settings: Settings) -> None:
     verb.add_argument(
         "--model",
         default=settings.model,
@@ -81,6 +111,9 @@ def _build_options(verb: argparse.ArgumentParser, settings: Settings) -> None:
         help='an open_clip name with its weights ("ViT-B-32/openai"), "hf-hub:owner/name", a local folder, "bundled", '
         'or "auto": the collection\'s own, else the best that can be had (default: %(default)s)',
     )
+
+
+def _walk_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--exclude", action="append", default=[], metavar="GLOB", help="leave out names or paths below FOLDER like this"
     )

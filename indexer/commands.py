@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 import threading
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, replace
-from typing import Any
+from itertools import takewhile
+from pathlib import Path
+from typing import IO, Any
 
 from tqdm import tqdm
 
 from indexer import say
 from indexer.build import Options
 from indexer.build import build as run_build
-from indexer.opening import LoadEncoder, open_collection, open_or_create
+from indexer.classify import classify_files, labels_in
+from indexer.opening import LoadEncoder, load_by_name, open_collection, open_or_create
 from indexer.report import Report
 from indexer.roots import drop, merge
+from indexer.scan import scan
+from indexer.signals import stop_on_signals
+from indexer.table import Form, Table
 from indexer.watch import watch as follow_changes
 from search.changes import Changes
+from search.classify import make_classifier
 from search.collection import Collection
-from search.errors import CollectionBusy, CollectionError
+from search.errors import BadQuery, CollectionBusy, CollectionError
 from search.exit_codes import INTERRUPTED, NO, OK
 from search.models import MODELS, Hub, local_models
+from search.prompts import templates_of
 from search.settings import Settings
 from search.types import Root
 from search.verify import repair
@@ -43,14 +50,14 @@ def build(arguments: Namespace) -> int:
         walk, follow = merge(followed, asked)
         if follow != followed:
             collection.catalog.follow(follow)
-        with _stop_on_signals() as stop:
+        with stop_on_signals() as stop:
             report = _run(collection, walk, load, arguments, stop)
     return _tell(report, arguments)
 
 
 def update(arguments: Namespace) -> int:
     collection, load = open_collection(arguments.collection, device=arguments.device)
-    with closing(collection), collection.writing(), _stop_on_signals() as stop:
+    with closing(collection), collection.writing(), stop_on_signals() as stop:
         report = _run(collection, collection.catalog.roots(), load, arguments, stop)
     return _tell(report, arguments)
 
@@ -58,7 +65,7 @@ def update(arguments: Namespace) -> int:
 def watch(arguments: Namespace) -> int:
     """Update, then again after every burst of changes, until Ctrl-C."""
     collection, load = open_collection(arguments.collection, device=arguments.device)
-    with closing(collection), _stop_on_signals() as stop:
+    with closing(collection), stop_on_signals() as stop:
 
         def update_now() -> bool:
             try:
@@ -103,6 +110,26 @@ def remove(arguments: Namespace) -> int:
     return OK if removed else NO
 
 
+def classify(arguments: Namespace) -> int:
+    """A row for each picture as it comes, on stdout or at the end of a file that says what is done already."""
+    form: Form = "csv" if arguments.csv else "json" if arguments.json else "words"
+    if arguments.output and form == "words":
+        raise BadQuery("--output takes --csv or --json, so that the file can be gone on with")
+    table = Table(labels_in(arguments.labels, arguments.labels_file), form)
+    held = table.paths_in(arguments.output) if arguments.output else set()
+    found = scan(_root(arguments.folder, arguments))
+    for path, reason in found.unreadable.items():
+        say.note(f"could not be read: {path}: {reason}")
+    paths = [file.stamp.path for file in found.files if file.stamp.path not in held]
+    with stop_on_signals() as stop:
+        done, failed = _classify(paths, table, arguments, stop) if paths else (0, 0)
+    before = len(found.files) - len(paths)
+    say.note(f"{done - failed:,} classified, {failed:,} could not be read, {before:,} done before")
+    if done < len(paths):
+        return INTERRUPTED
+    return OK if found.files else NO
+
+
 def models(arguments: Namespace) -> int:
     local = local_models(models=Settings.from_environment().models, hub=Hub())
     rows = [{**asdict(info), "here": info.name in local} for info in MODELS]
@@ -123,13 +150,6 @@ def _run(
     collection: Collection, roots: Sequence[Root], load: LoadEncoder, arguments: Namespace, stop: threading.Event
 ) -> Report:
     """One build with a progress bar, if stderr is a terminal."""
-    options = Options(
-        batch_size=arguments.batch_size,
-        max_pixels=arguments.max_megapixels * 1_000_000,
-        exact_decode=arguments.exact_decode,
-    )
-    if arguments.workers:
-        options = replace(options, workers=arguments.workers)
     with tqdm(unit=" images", disable=None, dynamic_ncols=True) as bar:
 
         def show(report: Report, done: int, total: int) -> None:
@@ -137,7 +157,37 @@ def _run(
             bar.set_postfix(new=report.new, failed=report.failed, refresh=False)
             bar.update(done - bar.n)
 
-        return run_build(collection, roots, load, options=options, progress=show, stop=stop)
+        return run_build(collection, roots, load, options=_options(arguments), progress=show, stop=stop)
+
+
+def _classify(paths: Sequence[str], table: Table, arguments: Namespace, stop: threading.Event) -> tuple[int, int]:
+    """How many rows were written, and how many of these tell of a file that could not be read."""
+    encoder = load_by_name(arguments.model, device=arguments.device, tell=say.note)
+    classifier = make_classifier(encoder, table.labels, templates_of(arguments.templates))
+    until_stop = takewhile(lambda _: not stop.is_set(), paths)
+    done = failed = 0
+    with _results(arguments.output) as out, tqdm(total=len(paths), unit=" images", disable=None) as bar:
+        if not arguments.output or not arguments.output.stat().st_size:
+            out.write(table.heading)
+        for item in classify_files(until_stop, encoder, classifier, _options(arguments)):
+            out.write(table.line(item))
+            out.flush()
+            bar.update()
+            done, failed = done + 1, failed + (item.reason is not None)
+    return done, failed
+
+
+def _results(output: Path | None) -> AbstractContextManager[IO[bytes]]:
+    return output.open("ab") if output else nullcontext(sys.stdout.buffer)
+
+
+def _options(arguments: Namespace) -> Options:
+    options = Options(
+        batch_size=arguments.batch_size,
+        max_pixels=arguments.max_megapixels * 1_000_000,
+        exact_decode=arguments.exact_decode,
+    )
+    return replace(options, workers=arguments.workers) if arguments.workers else options
 
 
 def _tell(report: Report, arguments: Namespace) -> int:
@@ -150,26 +200,6 @@ def _print(facts: dict[str, Any], words: str, arguments: Namespace) -> None:
     text = json.dumps(facts, indent=2, default=str) if arguments.json else words
     sys.stdout.buffer.write(os.fsencode(text + "\n"))
     sys.stdout.flush()
-
-
-@contextmanager
-def _stop_on_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C or SIGTERM sets; a second Ctrl-C ends at once."""
-    stop = threading.Event()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def ask_to_stop(number: int, _frame: object) -> None:
-        say.note("stopping after the batch in hand; Ctrl-C again stops at once")
-        stop.set()
-        signal.signal(number, signal.default_int_handler)
-
-    try:
-        for number in before:
-            signal.signal(number, ask_to_stop)
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _remove(collection: Collection, path: str) -> int:

@@ -32,13 +32,18 @@ def open_or_create(directory: Path, *, model: str, device: str, tell: Tell) -> t
     """
     if Collection.exists(directory) and model == AUTO:
         return open_collection(directory, device=device)
-    encoder = _load(_chosen(tell) if model == AUTO else model, device)
+    encoder = load_by_name(model, device=device, tell=tell)
     if Collection.exists(directory):
         collection = Collection.open(directory)
         collection.require(encoder.identity)
     else:
         collection = Collection.create(directory, encoder.identity)
     return collection, lambda: encoder
+
+
+def load_by_name(model: str, *, device: str, tell: Tell) -> Encoder:
+    """The encoder of a model's name; "auto" is a choice, which is told."""
+    return _load(_chosen(tell) if model == AUTO else model, device)
 
 
 def _own(collection: Collection, device: str) -> LoadEncoder:

@@ -17,14 +17,17 @@ _PLAIN = ("a photo of a {}.",)
 
 
 def templates_of(name: str) -> tuple[str, ...]:
-    """The templates of a set. Raises BadQuery for a name that is none."""
+    """The templates of a set, or the one that is given in place of a name. Raises BadQuery for what is neither."""
+    if PLACE in name:
+        return (name,)
     if name == PLAIN:
         return _PLAIN
     from open_clip import OPENAI_IMAGENET_TEMPLATES, SIMPLE_IMAGENET_TEMPLATES  # torch comes with it, which takes long
 
     shipped = {"simple": SIMPLE_IMAGENET_TEMPLATES, "imagenet": OPENAI_IMAGENET_TEMPLATES}
     if name not in shipped:
-        raise BadQuery(f"no templates are called {name[:40]!r}; there are: {', '.join(TEMPLATE_SETS)}")
+        known = ", ".join(TEMPLATE_SETS)
+        raise BadQuery(f"no templates are called {name[:40]!r}; there are: {known}, or your own with {PLACE}")
     return tuple(template(PLACE) for template in shipped[name])
 
 

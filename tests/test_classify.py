@@ -92,6 +92,10 @@ def test_labels_that_cannot_be_told_apart_are_refused(
         make_classifier(encoder, labels, templates)
 
 
+def test_a_template_may_stand_in_place_of_a_name() -> None:
+    assert templates_of("a drawing of a {}") == ("a drawing of a {}",)
+
+
 def test_unknown_templates_are_refused_with_the_known_ones() -> None:
     with pytest.raises(BadQuery, match="'everything'; there are: plain, simple, imagenet"):
         templates_of("everything")

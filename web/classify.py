@@ -11,7 +11,7 @@ from flask import Blueprint, Request, request
 from numpy.typing import NDArray
 
 from search.errors import BadQuery
-from search.prompts import PLACE, PLAIN, templates_of
+from search.prompts import PLAIN, templates_of
 from search.query import IdTerm
 from web.body import FORMS, file_bytes, read_object, string, strings, whole
 from web.current import choose_shelf
@@ -74,13 +74,12 @@ def _rows_of_ids(shelf: Shelf, image_ids: Sequence[int]) -> list[NDArray[np.floa
 def _from_form(request: Request) -> Asked:
     form = request.form
     given = form.getlist("templates") or [PLAIN]
-    named = len(given) == 1 and PLACE not in given[0]
     ids = [read_number("image_ids", text) for text in form.getlist("image_ids")]
     return Asked(
         images=[file.read() for file in request.files.getlist("images")],
         image_ids=[image_id for image_id in ids if image_id is not None],
         labels=form.getlist("labels"),
-        templates=templates_of(given[0]) if named else tuple(given),
+        templates=templates_of(given[0]) if len(given) == 1 else tuple(given),
         collection=form.get("collection"),
     )
 
@@ -101,5 +100,5 @@ def _from_json(request: Request) -> Asked:
 
 
 def _templates(value: Any) -> tuple[str, ...]:
-    """The name of a set, or a list of one's own."""
+    """The name of a set, or one's own."""
     return templates_of(value) if isinstance(value, str) else tuple(strings("templates", value))
