@@ -45,6 +45,10 @@ class Options:
     publish_seconds: float = PUBLISH_SECONDS
     exact_decode: bool = False
 
+    def short_side(self, encoder: Encoder) -> int | None:
+        """What a scaled decode must leave for this encoder; None for decoding whole."""
+        return None if self.exact_decode else SCALED * encoder.side
+
 
 Progress = Callable[[Report, int, int], None]
 """Called after every batch with the report so far, the number of files read, and of those to read in all."""
@@ -129,19 +133,16 @@ class _Build:
             works, known = self._resolver.again, set()
             self._resolver.again = []
 
-    def _reader(self, encoder: Encoder, known: set[bytes]) -> Reader:
-        short_side = None if self._options.exact_decode else SCALED * encoder.side
-        return Reader(encoder.preprocess, self._options.max_pixels, known, short_side)
-
     def _encoded(
         self, works: Sequence[Work], known: set[bytes]
     ) -> Iterator[tuple[list[Loaded], dict[bytes, StoredVector]]]:
         """Batches of read files with the vectors of their new contents, by digest."""
         encoder = self._load_encoder()
+        reader = Reader(encoder.preprocess, self._options.max_pixels, known, self._options.short_side(encoder))
         sent: deque[tuple[list[Loaded], list[bytes]]] = deque()
 
         def pixels() -> Iterator[NDArray[np.uint8]]:
-            for items in self._batches(works, self._reader(encoder, known)):
+            for items in self._batches(works, reader):
                 new = {item.digest: item.pixels for item in items if item.pixels is not None}
                 sent.append((items, list(new)))
                 yield np.stack(list(new.values())) if new else np.empty((0, 1, 1, 3), np.uint8)

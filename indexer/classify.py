@@ -46,7 +46,8 @@ def classify_files(
 
     def read(path: str) -> _Read:
         try:
-            picture = decode_picture(read_file(Path(path)), max_pixels=options.max_pixels)
+            data = read_file(Path(path))
+            picture = decode_picture(data, max_pixels=options.max_pixels, short_side=options.short_side(encoder))
         except BadPicture as error:
             return _Read(path, reason=str(error))
         return _Read(path, encoder.preprocess(picture.image))
