@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from search.building import build_model
 from search.changes import Changes, FileStamp, NewImage
-from search.checkpoints import build_model, find_checkpoint
+from search.checkpoints import find_checkpoint
 from search.collection import Collection
 from search.image import digest_of
 from search.settings import PROJECT

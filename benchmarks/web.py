@@ -27,8 +27,9 @@ import numpy as np
 import open_clip
 from safetensors.torch import save_file
 
+from search.building import build_model
 from search.changes import Changes, FileStamp, NewImage
-from search.checkpoints import build_model, find_checkpoint
+from search.checkpoints import find_checkpoint
 from search.collection import Collection
 from search.encoder import Encoder, load_encoder
 from search.image import digest_of

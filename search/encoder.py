@@ -13,13 +13,13 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from open_clip.transform import image_transform_v2
-from open_clip.utils import to_2tuple
+from PIL import Image as Pictures
 from PIL.Image import Image
 from torch.nn import functional
 
-from search.checkpoints import LoadedModel, build_model, find_checkpoint
-from search.errors import ModelUnavailable
+from search.building import LoadedModel, build_model
+from search.checkpoints import find_checkpoint
+from search.errors import BadQuery, ModelUnavailable
 from search.fitting import FittingBatches
 from search.models import Hub
 from search.tokens import context_of, count_tokens
@@ -60,7 +60,10 @@ class Encoder(Protocol):
         """Upright RGB pictures -> (n, dim)."""
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Texts -> (n, dim); of a text with more tokens than `context` only the first are read."""
+        """Texts -> (n, dim); of a text with more tokens than `context` only the first are read.
+
+        BadQuery without a text tower.
+        """
 
 
 def load_encoder(
@@ -116,8 +119,8 @@ class TorchEncoder:
         self._device = device
         self._uploads = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._half = _half_precision(device)
-        self._side: int = max(to_2tuple(loaded.preprocess.size))
-        *self._geometry, _, normalize = image_transform_v2(loaded.preprocess, is_train=False).transforms
+        *self._geometry, _, normalize = loaded.transform.transforms
+        self._side: int = max(self.preprocess(Pictures.new("RGB", (1, 1))).shape)
         self._mean, self._std = (torch.tensor(v, device=device).view(-1, 1, 1) for v in (normalize.mean, normalize.std))
         self._images = FittingBatches(self._encode_pixels, torch.OutOfMemoryError)
         self._texts = FittingBatches(self._encode_tokens, torch.OutOfMemoryError)
@@ -163,6 +166,8 @@ class TorchEncoder:
 
     def _tokenize(self, texts: Sequence[str]) -> torch.Tensor:
         # Hugging Face tokenizers fail when two threads set their padding at once.
+        if self._tokenizer is None:
+            raise BadQuery(f"{self._identity.model} has no text tower; ask with a picture or with an image's id")
         with self._tokenizing:
             return self._tokenizer(list(texts))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,32 +129,37 @@ class Hub:
 
         Raises ModelUnavailable with the reason.
         """
+        if found := self.find(repo, *filenames):
+            return found
+        raise ModelUnavailable(f"{self.url}/{repo} has no file {' or '.join(filenames)}")
+
+    def find(self, repo: str, *filenames: str) -> Path | None:
+        """Like `fetch`, but None where the repository has none of these files."""
         try:
             for filename in filenames:
                 if cached := self.cached(repo, filename):
                     return cached
             if problem := self.problem():
                 raise ModelUnavailable(f"{problem}\n{_by_hand(repo)}")
-            return self._download(repo, filenames)
+            return next(filter(None, (self._download(repo, filename) for filename in filenames)), None)
         except HFValidationError as error:
             raise ModelUnavailable(f"{repo!r} is no name of a hub repository: {error}") from error
 
-    def _download(self, repo: str, filenames: Iterable[str]) -> Path:
-        for filename in filenames:
-            try:
-                return Path(hf_hub_download(repo, filename, endpoint=self.endpoint, cache_dir=self.cache))
-            except GatedRepoError as error:
-                page = f"{self.url}/{repo}"
-                raise ModelUnavailable(f"{repo} is gated: accept its terms at {page}, then `hf auth login`") from error
-            except RepositoryNotFoundError as error:
-                raise ModelUnavailable(f"{self.url} has no repository {repo}, or it is private") from error
-            except LocalEntryNotFoundError as error:
-                raise ModelUnavailable(f"{self.url} did not deliver {filename}\n{_by_hand(repo)}") from error
-            except EntryNotFoundError:
-                continue
-            except (_HTTP_ERROR, OSError, RuntimeError) as error:
-                raise ModelUnavailable(f"the download of {filename} broke off: {error}\n{_by_hand(repo)}") from error
-        raise ModelUnavailable(f"{self.url}/{repo} has no file {' or '.join(filenames)}")
+    def _download(self, repo: str, filename: str) -> Path | None:
+        """The file, downloaded into the cache; None where the repository has no such file."""
+        try:
+            return Path(hf_hub_download(repo, filename, endpoint=self.endpoint, cache_dir=self.cache))
+        except GatedRepoError as error:
+            page = f"{self.url}/{repo}"
+            raise ModelUnavailable(f"{repo} is gated: accept its terms at {page}, then `hf auth login`") from error
+        except RepositoryNotFoundError as error:
+            raise ModelUnavailable(f"{self.url} has no repository {repo}, or it is private") from error
+        except LocalEntryNotFoundError as error:
+            raise ModelUnavailable(f"{self.url} did not deliver {filename}\n{_by_hand(repo)}") from error
+        except EntryNotFoundError:
+            return None
+        except (_HTTP_ERROR, OSError, RuntimeError) as error:
+            raise ModelUnavailable(f"the download of {filename} broke off: {error}\n{_by_hand(repo)}") from error
 
     def cached_repos(self) -> list[str]:
         """The repositories in the cache that hold an open_clip configuration."""
@@ -170,7 +175,8 @@ def _by_hand(repo: str) -> str:
     return f"""\
 On a machine with a network run
     hf download {repo} {CONFIG_FILE} {WEIGHTS_FILES[0]} --local-dir FOLDER
-copy FOLDER to this machine and give its path as the model."""
+(the repository may have others, in transformers' format: config.json preprocessor_config.json tokenizer.json
+model.safetensors), copy FOLDER to this machine and give its path as the model."""
 
 
 def _failure(url: str, timeout_s: float) -> str | None:

@@ -15,7 +15,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from search.checkpoints import build_model, find_checkpoint
+from search.building import build_model
+from search.checkpoints import find_checkpoint
 from search.errors import ModelUnavailable
 from search.models import BUNDLED, CONFIG_FILE, WEIGHTS_FILES, Hub
 from search.settings import BUNDLED_MODEL
@@ -58,11 +59,11 @@ def assert_same_weights(model: Any, reference: Any) -> None:
 def test_a_directory_loads_without_a_network_as_open_clip_loads_it(tmp_path: Path, hub: Hub) -> None:
     folder = save_tiny_clip(tmp_path / "tiny", quick_gelu=True, preprocess_cfg={"mean": [0.5, 0.5, 0.5]})
     loaded = build_model(find_checkpoint(str(folder), hub=hub))
-    reference, _ = open_clip.create_model_from_pretrained(f"local-dir:{folder}")
+    reference, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{folder}")
     assert_same_weights(loaded.towers, reference)
     assert "QuickGELU" in str(loaded.towers)
     assert str(loaded.towers) == str(reference)
-    assert dataclasses.asdict(loaded.preprocess) == reference.visual.preprocess_cfg
+    assert str(loaded.transform) == str(preprocess)
     texts = ["a dog", "two cats in the snow"]
     assert torch.equal(loaded.tokenizer(texts), open_clip.get_tokenizer(f"local-dir:{folder}")(texts))
 
@@ -203,9 +204,9 @@ def test_a_configuration_that_makes_no_model_is_refused_naming_the_model(
 
 
 def test_a_directory_of_another_library_says_what_was_found(tmp_path: Path, hub: Hub) -> None:
-    for name in ("config.json", "model.safetensors"):
+    for name in ("model-a.safetensors", "model-b.safetensors"):
         (tmp_path / name).touch()
-    with pytest.raises(ModelUnavailable, match=r"no open_clip_config\.json \(found: config\.json, model\.safetensors"):
+    with pytest.raises(ModelUnavailable, match=r"no open_clip_config\.json.*\(found: model-a\.safetensors, model-b"):
         find_checkpoint(str(tmp_path), hub=hub)
 
 

@@ -14,9 +14,22 @@ from search.settings import PROJECT
 
 FILES = sorted(file for package in ("search", "indexer", "web") for file in (PROJECT / package).rglob("*.py"))
 
+MODELS = {
+    f"search/{name}.py" for name in ("formats", "weights", "torchscript", "architectures", "hugging_face", "timm_tower")
+}
+"""What reads the formats of models."""
+
 HOMES = {
-    "torch": {"search/encoder.py", "search/fitting.py", "search/checkpoints.py"},
-    "open_clip": {"search/encoder.py", "search/checkpoints.py", "search/tokens.py", "search/prompts.py"},
+    "torch": {"search/encoder.py", "search/fitting.py", "search/building.py", *MODELS},
+    "open_clip": {
+        "search/building.py",
+        "search/checkpoints.py",
+        "search/preprocessing.py",
+        "search/tokens.py",
+        "search/prompts.py",
+        *MODELS,
+    },
+    "timm": {"search/timm_tower.py"},
     "faiss": {"search/index.py"},
     "sqlalchemy": {
         "search/catalog.py",
