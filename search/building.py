@@ -89,7 +89,9 @@ def _load_weights(model: Any, path: Path) -> None:
 
 def _fitted(state: State, model: Any) -> State:
     """The weights under the model's names: what open_clip's load_checkpoint does between reading and loading."""
-    state = {name: tensor for name, tensor in state.items() if name not in OPENAI_MARKS}
+    # Archives hold the causal mask too, which the towers make themselves.
+    ignored = (*OPENAI_MARKS, "attn_mask")
+    state = {name: tensor for name, tensor in state.items() if name.rpartition(".")[2] not in ignored}
     if any(name.startswith("vision_model.") for name in state):
         state = in_open_clip_names(state)
     state = convert_state_dict(model, state)
