@@ -91,6 +91,8 @@ def named_by_shapes(state: State) -> str:
         cfg = open_clip.get_model_config(name)
         if _may_fit(state, cfg["text_cfg"]) and _fits(state, cfg):
             found.setdefault(canonical(cfg), name)
+    if any(name.startswith(("vision_model.", "text_model.")) for name in state):
+        raise ModelUnavailable("it holds weights of transformers; give the directory with its config.json")
     if not found:
         raise ModelUnavailable(f"it holds {describe(state)}, which is none of open_clip's architectures")
     if len(found) > 1:

@@ -78,7 +78,9 @@ def _read(path: Path) -> Any:
         return load_file(path)
     if is_torchscript(path):
         return read_torchscript(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
+    # Given a name, torch goes by how it ends.
+    with path.open("rb") as file:
+        return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def _unwrapped(content: Any) -> State:
