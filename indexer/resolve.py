@@ -18,6 +18,7 @@ from indexer.plan import Work
 from indexer.report import Report
 from search.catalog import Catalog
 from search.changes import Caption, Changes, Failure, NewImage, StoredVector
+from search.errors import NoTextTower
 from search.records import Original
 from search.types import Facts
 
@@ -144,11 +145,14 @@ class Resolver:
         return changes
 
     def _text_vectors(self, texts: Iterable[str]) -> Mapping[str, StoredVector]:
-        """A vector for each text; only new texts go through the model."""
+        """A vector for each text, for none of them without a text tower; only new texts go through the model."""
         unique = list(dict.fromkeys(texts))
         vectors = self._catalog.text_vectors(unique)
         if new := [text for text in unique if text not in vectors]:
-            vectors.update(zip(new, self._encode_texts(new).astype(np.float16), strict=True))
+            try:
+                vectors.update(zip(new, self._encode_texts(new).astype(np.float16), strict=True))
+            except NoTextTower as error:
+                self._report.bad_captions[f"all of them: {error}"] = None
         return vectors
 
 
@@ -158,4 +162,4 @@ def _captions(facts: Facts, item: Loaded) -> tuple[str, ...]:
 
 
 def _pairs(texts: Sequence[str], vectors: Mapping[str, StoredVector]) -> list[Caption]:
-    return [Caption(text, vectors[text]) for text in texts]
+    return [Caption(text, vectors[text]) for text in texts if text in vectors]

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from search.building import LoadedModel, build_model
 from search.checkpoints import find_checkpoint
-from search.errors import BadQuery, ModelUnavailable
+from search.errors import ModelUnavailable, NoTextTower
 from search.fitting import FittingBatches
 from search.models import Hub
 from search.tokens import context_of, count_tokens
@@ -62,7 +62,7 @@ class Encoder(Protocol):
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Texts -> (n, dim); of a text with more tokens than `context` only the first are read.
 
-        BadQuery without a text tower.
+        NoTextTower without one.
         """
 
 
@@ -167,7 +167,9 @@ class TorchEncoder:
     def _tokenize(self, texts: Sequence[str]) -> torch.Tensor:
         # Hugging Face tokenizers fail when two threads set their padding at once.
         if self._tokenizer is None:
-            raise BadQuery(f"{self._identity.model} has no text tower; ask with a picture or with an image's id")
+            raise NoTextTower(
+                "this model is for images alone, it has no text tower; ask with a picture or an image's id"
+            )
         with self._tokenizing:
             return self._tokenizer(list(texts))
 

@@ -4,6 +4,7 @@
     ├── BadPicture            a file that cannot be decoded: recorded by the indexer, told to who asked
     ├── ModelUnavailable      weights or a configuration that cannot be had
     ├── BadQuery              an empty query, k out of range, an unknown id
+    │   └── NoTextTower       a text, asked of a model for images alone
     └── CollectionError
         ├── CollectionNotFound
         ├── CollectionBusy    another process is writing
@@ -30,6 +31,10 @@ class ModelUnavailable(SearchError):
 
 class BadQuery(SearchError):
     """A query that asks for nothing or for something out of range."""
+
+
+class NoTextTower(BadQuery):
+    """A text for a model that has an image tower alone."""
 
 
 class CollectionError(SearchError):

@@ -19,7 +19,6 @@ class ImageTower(torch.nn.Module):
             config["architecture"],
             pretrained=False,
             pretrained_cfg=config["pretrained_cfg"],
-            num_classes=config["num_classes"],
             **config["model_args"],
         )
         tower.image_size = tuple(config["pretrained_cfg"]["input_size"][1:])
@@ -34,11 +33,11 @@ class ImageTower(torch.nn.Module):
 def tower_cfg(config: dict[str, Any]) -> dict[str, Any]:
     """What of a config.json makes the tower. Raises what a broken one raises."""
     pretrained = dict(config["pretrained_cfg"])
+    classes = config.get("num_classes", pretrained.get("num_classes", 0))
     kept = ("input_size", "fixed_input_size", "first_conv", "classifier", "global_pool", "pool_size")
     return {
         "architecture": config["architecture"],
-        "num_classes": config.get("num_classes", pretrained.get("num_classes", 0)),
-        "model_args": dict(config.get("model_args") or {}),
+        "model_args": {"num_classes": classes, **(config.get("model_args") or {})},
         "pretrained_cfg": {key: pretrained[key] for key in kept if key in pretrained},
     }
 

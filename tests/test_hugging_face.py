@@ -102,6 +102,19 @@ def test_a_clip_model_gives_the_vectors_that_transformers_gives(
     assert_parity(save(model, tmp_path / "clip"), model, hub)
 
 
+@pytest.mark.slow
+def test_parity_holds_at_the_full_size_of_vit_l_14_at_336(tmp_path: Path, hub: Hub) -> None:
+    torch.manual_seed(11)
+    vision = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16}
+    text = {"hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12}
+    config = transformers.CLIPConfig(
+        text_config=text, vision_config={**vision, "image_size": 336, "patch_size": 14}, projection_dim=768
+    )
+    model = transformers.CLIPModel(config).eval()
+    size = {"size": {"shortest_edge": 336}, "crop_size": {"height": 336, "width": 336}}
+    assert_parity(save(model, tmp_path / "clip", processor=size), model, hub)
+
+
 @pytest.mark.parametrize(
     "processor",
     [

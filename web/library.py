@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from werkzeug.exceptions import NotFound
 from search.batching import BatchingEncoder
 from search.classify import Classifier, make_classifier
 from search.collection import THUMBNAILS, Collection
-from search.errors import SearchError
+from search.errors import NoTextTower, SearchError
 from search.records import Choices, ImageRecord
 from search.searcher import Searcher
 from search.timing import Observe, ignore
@@ -85,7 +86,8 @@ class Shelf:
         """Do once what would make the first request slow."""
         for target in TARGETS:
             self.collection.index(target)
-        self.searcher.by_text("warm", k=1)
+        with suppress(NoTextTower):  # raised by a model that is loaded, which is all there is to do
+            self.searcher.by_text("warm", k=1)
 
 
 class Library:
