@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,10 +18,10 @@ from torch.nn import functional
 
 from search.building import LoadedModel, build_model
 from search.checkpoints import find_checkpoint
-from search.errors import ModelUnavailable, NoTextTower
+from search.errors import ModelUnavailable
 from search.fitting import FittingBatches
 from search.models import Hub
-from search.tokens import context_of, count_tokens
+from search.tokens import Tokens
 from search.types import EncoderIdentity, Logits
 
 IMAGE_BATCH = 32
@@ -113,9 +112,7 @@ class TorchEncoder:
         self._identity = loaded.identity
         self._logits = _logits_of(loaded.towers)
         self._towers = loaded.towers.to(device)
-        self._tokenizer = loaded.tokenizer
-        self._context = context_of(loaded.tokenizer)
-        self._tokenizing = threading.Lock()
+        self._tokens = Tokens(loaded.tokenizer)
         self._device = device
         self._uploads = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._half = _half_precision(device)
@@ -139,11 +136,10 @@ class TorchEncoder:
 
     @property
     def context(self) -> int:
-        return self._context
+        return self._tokens.context
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        with self._tokenizing:
-            return count_tokens(self._tokenizer, texts)
+        return self._tokens.count(texts)
 
     def preprocess(self, image: Image) -> NDArray[np.uint8]:
         """Resized and cropped by open_clip's own steps up to the tensor; (height, width, 3)."""
@@ -162,16 +158,7 @@ class TorchEncoder:
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         chunks = (texts[start : start + TEXT_BATCH] for start in range(0, len(texts), TEXT_BATCH))
-        return self._gather(self._pipeline(self._texts, (self._tokenize(chunk) for chunk in chunks)))
-
-    def _tokenize(self, texts: Sequence[str]) -> torch.Tensor:
-        # Hugging Face tokenizers fail when two threads set their padding at once.
-        if self._tokenizer is None:
-            raise NoTextTower(
-                "this model is for images alone, it has no text tower; ask with a picture or an image's id"
-            )
-        with self._tokenizing:
-            return self._tokenizer(list(texts))
+        return self._gather(self._pipeline(self._texts, (self._tokens(chunk) for chunk in chunks)))
 
     def _gather(self, parts: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
         return np.concatenate([np.empty((0, self._identity.dim), np.float32), *parts])
@@ -244,6 +231,6 @@ def _half_precision(device: torch.device) -> torch.dtype | None:
 
 
 def _logits_of(towers: Any) -> Logits:
-    """Models keep the logarithm of the scale; few have a bias."""
-    bias = towers.logit_bias
-    return Logits(towers.logit_scale.exp().item(), 0.0 if bias is None else bias.item())
+    """Models keep the logarithm of the scale; few have a bias, and a tower alone has neither."""
+    scale, bias = getattr(towers, "logit_scale", None), getattr(towers, "logit_bias", None)
+    return Logits(1.0 if scale is None else scale.exp().item(), 0.0 if bias is None else bias.item())

@@ -1,24 +1,56 @@
-"""A tokenizer -> how many tokens a text has and how many of them the text tower reads."""
+"""A tokenizer -> tokens for a text tower, and how many a text has, on several threads."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
 from open_clip.tokenizer import SimpleTokenizer
 
+from search.errors import NoTextTower
+
 _CLIPS_SPECIAL = 3
 """Start, end and class, which open_clip adds itself in its mode "clips"."""
 
 
-def context_of(tokenizer: Any) -> int:
-    return int(tokenizer.context_length)
+class Tokens:
+    """The tokens of texts, by one of open_clip's own tokenizers or one of Hugging Face in open_clip's wrapper.
+
+    A model without a text tower has no tokenizer: then every call raises NoTextTower.
+    """
+
+    def __init__(self, tokenizer: Any | None) -> None:
+        self._tokenizer = tokenizer
+        self._using = threading.Lock()  # Hugging Face tokenizers fail when two threads set their padding at once
+
+    @property
+    def context(self) -> int:
+        """Tokens of a text that the tower reads; 0 without one."""
+        return 0 if self._tokenizer is None else int(self._tokenizer.context_length)
+
+    def __call__(self, texts: Sequence[str]) -> Any:
+        """(n, context) int64, cut and filled up."""
+        with self._using:
+            return self._there()(list(texts))
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens each text has, with those that are set around it."""
+        with self._using:
+            tokenizer = self._there()
+            if isinstance(tokenizer, SimpleTokenizer):
+                return [len(tokenizer.encode(text)) + 2 for text in texts]  # start and end
+            return _count_hugging_face(tokenizer, texts)
+
+    def _there(self) -> Any:
+        if self._tokenizer is None:
+            raise NoTextTower(
+                "this model is for images alone, it has no text tower; ask with a picture or an image's id"
+            )
+        return self._tokenizer
 
 
-def count_tokens(tokenizer: Any, texts: Sequence[str]) -> list[int]:
-    """For one of open_clip's own tokenizers, or one of Hugging Face in open_clip's wrapper."""
-    if isinstance(tokenizer, SimpleTokenizer):
-        return [len(tokenizer.encode(text)) + 2 for text in texts]  # start and end
+def _count_hugging_face(tokenizer: Any, texts: Sequence[str]) -> list[int]:
     clips = tokenizer.tokenizer_mode == "clips"
     found = tokenizer.tokenizer(
         [tokenizer.clean_fn(text) for text in texts], add_special_tokens=not clips, truncation=False, verbose=False

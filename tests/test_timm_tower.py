@@ -118,7 +118,7 @@ def test_weights_of_another_tower_are_refused_naming_the_file(folder: Path, hub:
         build_model(find_checkpoint(str(folder), hub=hub))
     config["architecture"] = "no_such_tower"
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ModelUnavailable, match="makes no model.*no_such_tower"):
+    with pytest.raises(ModelUnavailable, match=r"makes no model.*no_such_tower"):
         build_model(find_checkpoint(str(folder), hub=hub))
 
 

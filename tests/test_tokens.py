@@ -9,15 +9,15 @@ from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 
 from search.batching import BatchingEncoder
 from search.encoder import load_encoder
-from search.tokens import context_of, count_tokens
+from search.tokens import Tokens
 
 TEXTS = ["", "a dog", "Schnee auf den Bäumen 雪 ☃", "two   cats,\none of them black " * 9]
 
 
 def test_tokens_are_as_many_as_a_context_needs_to_hold_all_of_the_text() -> None:
     tokenizer = SimpleTokenizer()
-    assert context_of(tokenizer) == 77
-    for text, count in zip(TEXTS, count_tokens(tokenizer, TEXTS), strict=True):
+    assert Tokens(tokenizer).context == 77
+    for text, count in zip(TEXTS, Tokens(tokenizer).count(TEXTS), strict=True):
         wide = tokenizer([text], context_length=200)[0]
         assert count == int((wide != 0).sum())
 
@@ -25,9 +25,9 @@ def test_tokens_are_as_many_as_a_context_needs_to_hold_all_of_the_text() -> None
 @pytest.mark.parametrize(("mode", "special"), [(None, 2), ("clips", 3)])
 def test_tokenizers_of_hugging_face_count_too(tmp_path: Path, mode: str | None, special: int) -> None:
     tokenizer = HFTokenizer(str(word_tokenizer(tmp_path)), context_length=6, clean="whitespace", tokenizer_mode=mode)
-    assert context_of(tokenizer) == 6
+    assert Tokens(tokenizer).context == 6
     tokenizer(["a dog"])  # what is set to pad and cut stays behind, and must not cut the count
-    assert count_tokens(tokenizer, ["a", "a dog", "a dog a dog a dog"]) == [1 + special, 2 + special, 6 + special]
+    assert Tokens(tokenizer).count(["a", "a dog", "a dog a dog a dog"]) == [1 + special, 2 + special, 6 + special]
 
 
 def test_the_encoder_and_its_batching_count(tiny_model: Path) -> None:
