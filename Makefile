@@ -13,8 +13,8 @@ SAMPLE := data/collections/sample
 
 demo: $(INSTALLED)
 	$(BIN)/python -m indexer build data/sample --model bundled --collection $(SAMPLE)
-	$(BIN)/python -m search "under the stars in a night sky" --collection $(SAMPLE) -k 3
-	$(BIN)/python -m search "a brain" --collection $(SAMPLE) -k 3
+	$(BIN)/python -m search "a rooster" --collection $(SAMPLE) -k 3
+	$(BIN)/python -m search "people climbing in winter" --collection $(SAMPLE) -k 3
 	$(BIN)/python -m search ./data/sample/odd/upside-down.jpg --target texts --collection $(SAMPLE) -k 3
 	@echo
 	@echo "The search page: $(BIN)/python -m web --collection $(SAMPLE)"

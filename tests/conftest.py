@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import open_clip
@@ -18,6 +18,7 @@ from search.collection import Collection
 from search.searcher import Searcher
 from search.settings import PROJECT
 from search.types import Root
+from tests.browser import Browser
 from tests.colors import COLORS, ColorEncoder
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -109,3 +110,12 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = open_clip.CLIP(**config["model_cfg"])
     save_file(model.state_dict(), folder / "open_clip_model.safetensors")
     return folder
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    browser = Browser(tmp_path / "profile")
+    try:
+        yield browser
+    finally:
+        browser.close()

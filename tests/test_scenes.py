@@ -145,8 +145,8 @@ def test_captions_find_their_pictures_and_pictures_their_captions(towers: Towers
     scores = texts @ images.T
     for way in (scores, scores.T):
         better = (way > way.diagonal()[:, None]).sum(dim=1)
-        assert (better < 10).float().mean() > 0.85
-        assert (better < 1).float().mean() > 0.5
+        assert (better < 10).float().mean() > 0.97
+        assert (better < 1).float().mean() > 0.75
 
 
 def read(file: Path) -> Image.Image:

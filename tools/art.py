@@ -58,14 +58,23 @@ STYLES = {
 UNSEEN_STYLE = "fluent"  # never drawn in training: it measures how far the names carry
 TRAIN_STYLES = tuple(style for style in STYLES if style != UNSEEN_STYLE)
 
-# Signs that carry no picture of a thing, and groups that differ only in a letter, a hand of a clock or a shade.
+# Signs that carry no picture of a thing, and groups that differ only in a letter, a line or a shade at 96 pixels.
 LEFT_OUT = re.compile(
     r"""skin\ tone|keycap|flag$|o.clock|-thirty|button|\bsign\b|\barrows?\b|^(man|woman|men|women)\b|family|pointing
     |^(Aries|Taurus|Gemini|Cancer|Leo|Virgo|Libra|Scorpio|Sagittarius|Capricorn|Aquarius|Pisces|Ophiuchus|zzz|SOS)$
     |(circle|square|diamond)$|triangle\ pointed|prohibited|^no\ |exclamation|question|asterisk|\bloop$|wavy\ dash
     |^(plus|minus|multiply|divide|pound|heavy\ equals\ sign|copyright|registered|trade\ mark|circled\ M|information)$
     |^(waxing|waning|first\ quarter|last\ quarter).*moon$|^speaker\ |hair$|\bmark$|volume|bald|wards|-facing\ fist
-    |^deaf\ |^pregnant\ (man|person)|^front-facing|^Mx\ |tilted|middle\ finger|^input\ |symbol$""",
+    |^deaf\ |^pregnant\ (man|person)|^front-facing|^Mx\ |tilted|middle\ finger|^input\ |symbol$
+    |^grinning\ face\ with\ smiling|^kissing\ (face\ with\ smiling|cat)|^slightly\ frowning|^head\ shaking
+    |^(hushed|anguished|persevering|weary|tired|shaking|distorted|expressionless|unamused|relieved|confounded)\ face
+    |^(downcast|dotted\ line)\ face|^face\ with\ (diagonal|open\ eyes)|but\ relieved|sun\ behind\ (small|large)
+    |^oncoming|^locked\ with\ pen|^open\ file|^(railway|tram)\ car$|^(minibus|trolleybus|light\ rail|mountain\ railway)$
+    |^(high-speed\ train|e-mail|dvd|metro|ledger)$|(euro|pound|yen)\ banknote|with\ yen$|^(left\ speech|right\ anger)
+    |^vibration|^mobile\ phone\ off|^(non-)?potable|^(customs|passport|baggage|left\ luggage|restroom|water\ closet)$
+    |^(placard|label|bookmark|splatter|sparkle|wireless|place\ of\ worship|currency\ exchange|antenna\ bars)$
+    |^(name\ badge|hairy\ creature|landslide|pouring\ liquid)$|^children\ crossing|^diamond\ with|^dotted\ six
+    |^eight-pointed|^passport|^baggage|^moon\ viewing|^fish\ cake""",
     re.VERBOSE | re.IGNORECASE,
 )
 

@@ -36,7 +36,7 @@ EFFECTS = ("blur", "noise", "dim", "gray")
 
 HELD_OUT_IN = 5  # one pair of things in so many is kept out of training
 CROWD = ((1, 0.32), (2, 0.30), (3, 0.21), (4, 0.17))  # objects in a scene: how many, how often
-SIZES = {1: (0.32, 0.86), 2: (0.28, 0.48), 3: (0.24, 0.4), 4: (0.22, 0.36)}  # share of the picture's side
+SIZES = {1: (0.45, 0.92), 2: (0.36, 0.52), 3: (0.3, 0.44), 4: (0.28, 0.4)}  # share of the picture's side
 
 
 @dataclass(frozen=True)
@@ -96,17 +96,34 @@ def held_out(first: Thing, second: Thing) -> bool:
     return crc32(pair.encode()) % HELD_OUT_IN == 0
 
 
-def make_scene(rng: Random, things: Sequence[Thing], *, unseen: bool = False, crowd: int | None = None) -> Scene:
-    """A random scene of one to four objects.
+def make_scene(
+    rng: Random, things: Sequence[Thing], *, unseen: bool = False, crowd: int | None = None, ease: float = 0.0
+) -> Scene:
+    """A random scene of one to four objects, or of `crowd`.
 
     With `unseen` every pair of different things in it is one that training never draws together; otherwise none is.
+    `ease` in [0, 1] is for lessons: that share of the scenes shows one thing only, the larger, the more upright and the
+    nearer to the middle of a plain ground the greater the ease.
     """
+    if rng.random() < ease:
+        return _make_easy(rng, rng.choice(things), ease)
     count = crowd or rng.choices([n for n, _ in CROWD], [share for _, share in CROWD])[0]
     chosen = _choose(rng, things, count, unseen)
     spots = _spots(rng, count)
     placed = [_place(rng, thing, spot) for thing, spot in zip(chosen, spots, strict=True)]
     effect = rng.choice(EFFECTS) if rng.random() < 0.14 else None
     return Scene(tuple(placed), _ground(rng), effect, rng.random() < 0.4, rng.getrandbits(32))
+
+
+def _make_easy(rng: Random, thing: Thing, ease: float) -> Scene:
+    smallest, largest = SIZES[1]
+    freedom = 1 - ease
+    size = largest - freedom * rng.uniform(0, largest - smallest)
+    reach = freedom * (0.5 - 0.46 * size)
+    spot = 0.5 + rng.uniform(-reach, reach), 0.5 + rng.uniform(-reach, reach), size
+    placed = Placed(thing, rng.choice(thing.styles), *spot, rng.gauss(0, 7) * freedom, rng.random() < 0.3 * freedom)
+    ground = _colored(rng, "plain", 1) if rng.random() < ease else _ground(rng)
+    return Scene((placed,), ground, None, False, rng.getrandbits(32))
 
 
 def _choose(rng: Random, things: Sequence[Thing], count: int, unseen: bool) -> list[Thing]:
@@ -140,7 +157,7 @@ def _spots(rng: Random, count: int) -> list[tuple[float, float, float]]:
 
 def _place(rng: Random, thing: Thing, spot: tuple[float, float, float]) -> Placed:
     kind = rng.random()
-    angle = rng.gauss(0, 7) if kind < 0.75 else rng.uniform(-45, 45) if kind < 0.93 else rng.uniform(135, 225)
+    angle = rng.gauss(0, 7) if kind < 0.82 else rng.uniform(-45, 45) if kind < 0.95 else rng.uniform(135, 225)
     return Placed(thing, rng.choice(thing.styles), *spot, angle, rng.random() < 0.3)
 
 

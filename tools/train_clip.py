@@ -1,11 +1,12 @@
 """Freshly drawn scenes and their captions -> a small CLIP, as an open_clip local directory.
 
-    python -m tools.train_clip OUT --minutes 70
+    python -m tools.train_clip OUT --minutes 120
 
-Symmetric cross-entropy over the pairs of a batch with a learned temperature, and the same of each picture against a
-bank of names: a small batch holds few of the thousand names that a picture must be told from. AdamW; the learning rate
-follows a cosine over the time that is given. Uses a GPU where there is one. A run that was stopped goes on from its
-last checkpoint with the same command.
+Three losses: symmetric cross-entropy over the pairs of a batch with a learned temperature; and, because a batch holds
+few of the thousand names, every thing has a learned vector (a proxy), and both a picture and its caption are told
+which proxies belong to them. The proxies are left behind at the end. Muon for the matrices inside the transformers,
+AdamW for the rest; the learning rate follows a cosine over the time that is given. Uses a GPU where there is one. A
+run that was stopped goes on from its last checkpoint with the same command.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -26,12 +28,13 @@ import torch
 from open_clip import CLIP
 from open_clip.tokenizer import SimpleTokenizer
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader, IterableDataset
 
 from tools.art import Sprites, load_things
-from tools.captions import describe, hint, label
+from tools.captions import describe, hint
 from tools.evaluate_clip import held_out_scenes, naming, scene_recall
 from tools.paint import paint, recompress
 from tools.scenes import Scene, make_scene
@@ -43,18 +46,18 @@ CONFIG = {
     "model_cfg": {
         "embed_dim": 128,
         "quick_gelu": False,
-        "vision_cfg": {"image_size": PIXELS, "patch_size": 16, "layers": 4, "width": 192, "head_width": 32},
+        "vision_cfg": {"image_size": PIXELS, "patch_size": 16, "layers": 4, "width": 192, "head_width": 64},
         "text_cfg": {"context_length": 77, "vocab_size": 49408, "layers": 2, "width": 128, "heads": 4},
     },
     "preprocess_cfg": {"size": PIXELS, "mean": MEAN, "std": STD, "interpolation": "bicubic", "resize_mode": "shortest"},
 }
 HINTS = 0.15  # share of captions that say only part of what is there
 GROUNDS = 0.55  # share of the full captions that speak of the ground
-BANK = 400  # names that each picture of a batch is told from, those in the batch among them
-EASY_SCENES = 200_000  # at the start most scenes hold one object and no caption speaks of the ground: words come first
-ALONE = 0.8  # share of scenes that are made to hold one object at the very start
+EASY_SCENES = 200_000  # so long do scenes grow from one large thing to what they are, and captions to their grounds
+PROXY_SCALE = 12.0  # of the similarities with the proxies at the start; learned from there
+LARGEST_SCALE = 100.0  # what CLIP clamps its temperature to
 JPEGS = 0.4  # share of pictures that went through JPEG
-CHECK_MINUTES = 5.0  # between checkpoints
+CHECK_MINUTES = 8.0  # between checkpoints
 
 
 class Pairs(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
@@ -72,8 +75,7 @@ class Pairs(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
         number = {thing.name: index for index, thing in enumerate(things)}
         while True:
             ease = max(0.0, 1 - self.scenes.value / EASY_SCENES)
-            crowds = [1 if rng.random() < ALONE * ease else None for _ in range(self.batch)]
-            scenes = [make_scene(rng, things, crowd=crowd) for crowd in crowds]
+            scenes = [make_scene(rng, things, ease=ease) for _ in range(self.batch)]
             pictures = [paint(scene, sprites, PIXELS) for scene in scenes]
             pictures = [recompress(picture, rng) if rng.random() < JPEGS else picture for picture in pictures]
             texts = [_say(scene, rng, GROUNDS * (1 - ease) ** 2) for scene in scenes]
@@ -107,6 +109,27 @@ def rate(share: float, peak: float, warmup: float = 0.02) -> float:
     return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (min(1.0, share) - warmup) / (1 - warmup))))
 
 
+class Learner(nn.Module):
+    """A CLIP with a proxy for each name: (names, dim)."""
+
+    def __init__(self, model: CLIP, names: int) -> None:
+        super().__init__()
+        self.model = model
+        self.proxies = nn.Parameter(torch.randn(names, model.text_projection.shape[1]))
+        self.proxy_scale = nn.Parameter(torch.tensor(math.log(PROXY_SCALE)))
+
+    def forward(self, images: Tensor, tokens: Tensor, present: Tensor) -> Tensor:
+        """The loss of (n, 3, side, side) pictures, their (n, context) captions and the (n, names) in them."""
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=fast_in_bfloat16(images.device)):
+            rows = self.model.encode_image(images), encode_text(self.model, tokens)
+        pictures, texts = (functional.normalize(part.float(), dim=-1) for part in rows)
+        proxies, targets = functional.normalize(self.proxies, dim=-1), present / present.sum(dim=1, keepdim=True)
+        named = [
+            functional.cross_entropy(self.proxy_scale.exp() * part @ proxies.T, targets) for part in (pictures, texts)
+        ]
+        return contrastive_loss(pictures, texts, self.model.logit_scale) + named[0] + named[1]
+
+
 def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
     """Symmetric cross-entropy of the batch's similarities; both (n, dim) unit rows (Radford et al. 2021, figure 3)."""
     logits = scale.exp() * images @ texts.T
@@ -114,29 +137,20 @@ def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
     return (functional.cross_entropy(logits, answers) + functional.cross_entropy(logits.T, answers)) / 2
 
 
-def naming_loss(images: Tensor, names: Tensor, scale: Tensor, present: Tensor) -> Tensor:
-    """Cross-entropy of each picture against all `names`, shared out evenly among those `present` in it.
-
-    (n, dim) and (m, dim) unit rows, (n, m) bool.
-    """
-    targets = present.float() / present.sum(dim=1, keepdim=True)
-    return functional.cross_entropy(scale.exp() * images @ names.T, targets)
+def fast_in_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies in bfloat16 faster than in float32: a GPU does, a CPU with AMX."""
+    return device.type == "cuda" or bool(torch.cpu.get_capabilities().get("amx_bf16"))
 
 
-def pick_names(present: Tensor, count: int) -> Tensor:
-    """Indices of the names that a batch shows, (batch, names) bool, filled up to `count` with others at random."""
-    shown = present.any(dim=0).float()
-    return (shown + torch.rand(len(shown))).topk(min(max(count, int(shown.sum())), len(shown))).indices
-
-
-def make_optimizer(model: CLIP) -> torch.optim.AdamW:
-    """AdamW; weight decay on matrices only."""
-    parameters = list(model.parameters())
-    groups = [
-        {"params": [parameter for parameter in parameters if parameter.ndim >= 2], "weight_decay": 0.1},
-        {"params": [parameter for parameter in parameters if parameter.ndim < 2], "weight_decay": 0.0},
+def make_optimizers(learner: Learner) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan 2024) for the matrices of the transformers' blocks, AdamW for the rest."""
+    named = list(learner.named_parameters())
+    blocks = [parameter for name, parameter in named if "resblocks" in name and parameter.ndim == 2]
+    rest = [parameter for name, parameter in named if "resblocks" not in name or parameter.ndim != 2]
+    return [
+        torch.optim.Muon(blocks, lr=0.0, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, lr=0.0, weight_decay=0.0, betas=(0.9, 0.98), fused=True),
     ]
-    return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), fused=True)
 
 
 def train(plan: Plan, processes: int) -> None:
@@ -148,13 +162,13 @@ def train(plan: Plan, processes: int) -> None:
     torch.manual_seed(plan.seed)
     plan.out.mkdir(parents=True, exist_ok=True)
     (plan.out / "open_clip_config.json").write_text(json.dumps(CONFIG, indent=2) + "\n")
-    model = load(plan.out, weights=False, device=device).model
+    learner = Learner(load(plan.out, weights=False, device=device).model, len(load_things())).to(device)
     spawn = torch.multiprocessing.get_context("spawn")
     scenes = spawn.Value("q", 0)
     if device == "cuda":
-        return _work(0, model, plan, scenes)
-    model.share_memory()
-    team = [spawn.Process(target=_work, args=(rank, model, plan, scenes)) for rank in range(processes)]
+        return _work(0, learner, plan, scenes)
+    learner.share_memory()
+    team = [spawn.Process(target=_work, args=(rank, learner, plan, scenes)) for rank in range(processes)]
     for process in team:
         process.start()
     for process in team:
@@ -162,34 +176,27 @@ def train(plan: Plan, processes: int) -> None:
     return None
 
 
-def _work(rank: int, model: CLIP, plan: Plan, scenes: Any) -> None:
+def _work(rank: int, learner: Learner, plan: Plan, scenes: Any) -> None:
     """One process of a run; the first also measures and saves every few minutes."""
-    device = next(model.parameters()).device
+    device = learner.proxies.device
     if device.type == "cpu":
         torch.set_num_threads(1)
-    optimizer, checkpoint = make_optimizer(model), plan.out / "checkpoint.pt"
-    begin = time.monotonic() - _resume(checkpoint, model, optimizer, scenes, rank)
-    pairs = Pairs(
-        plan.batch, f"{plan.seed}/{rank}/{scenes.value}", open_clip.get_tokenizer(f"local-dir:{plan.out}"), scenes
-    )
+    optimizers, checkpoint = make_optimizers(learner), plan.out / "checkpoint.pt"
+    begin = time.monotonic() - _resume(checkpoint, learner, optimizers, scenes, rank)
+    tokenizer = open_clip.get_tokenizer(f"local-dir:{plan.out}")
+    pairs = Pairs(plan.batch, f"{plan.seed}/{rank}/{scenes.value}", tokenizer, scenes)
     mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) * 255 for values in (MEAN, STD))
-    names = [thing.name for thing in load_things()]
-    banks = [pairs.tokenizer(names), pairs.tokenizer([label(name) for name in names])]
     due, losses = time.monotonic() + 60 * CHECK_MINUTES, []
-    for step, (pixels, tokens, present) in enumerate(DataLoader(pairs, None, num_workers=plan.workers)):
+    for pixels, tokens, present in DataLoader(pairs, None, num_workers=plan.workers):
         share = (time.monotonic() - begin) / (60 * plan.minutes)
-        for group in optimizer.param_groups:
-            group["lr"] = rate(share, plan.peak)
-        picked = pick_names(present, BANK)
-        bank, present = banks[step % len(banks)][picked].to(device), present[:, picked].to(device)
         images = (pixels.to(device).float() - mean) / std
-        losses.append(_step(model, optimizer, images, tokens.to(device), bank, present))
+        losses.append(_step(learner, optimizers, rate(share, plan.peak), images, tokens.to(device), present.to(device)))
         with scenes.get_lock():
             scenes.value += len(pixels)
         if rank == 0 and (share >= 1 or time.monotonic() >= due):
             spent_s = time.monotonic() - begin
-            _keep(checkpoint, model, optimizer, spent_s, scenes.value)
-            save_weights(model, plan.out)
+            _keep(checkpoint, learner, optimizers, spent_s, scenes.value)
+            save_weights(learner.model, plan.out)
             _log(plan.out, spent_s / 60, scenes.value, float(np.mean(losses)))
             due, losses = time.monotonic() + 60 * CHECK_MINUTES, []
         if share >= 1:
@@ -197,19 +204,26 @@ def _work(rank: int, model: CLIP, plan: Plan, scenes: Any) -> None:
 
 
 def _step(
-    model: CLIP, optimizer: torch.optim.Optimizer, images: Tensor, tokens: Tensor, bank: Tensor, present: Tensor
+    learner: Learner,
+    optimizers: Sequence[torch.optim.Optimizer],
+    rate: float,
+    images: Tensor,
+    tokens: Tensor,
+    present: Tensor,
 ) -> float:
-    """One update: pictures against captions, and against the tokens of a bank of names."""
-    model.train()
-    rows, scale = model.encode_image(images, normalize=True), model.logit_scale
-    loss = contrastive_loss(rows, encode_text(model, tokens), scale)
-    loss = loss + naming_loss(rows, encode_text(model, bank), scale, present)
-    optimizer.zero_grad()
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    optimizer.step()
+    """One update, and its loss."""
+    learner.train()
+    with nullcontext() if images.is_cuda else sdpa_kernel(SDPBackend.MATH):  # the fused one is slow on CPUs
+        loss = learner(images, tokens, present)
+        loss.backward()
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+        optimizer.zero_grad()
     with torch.no_grad():
-        model.logit_scale.clamp_(0, math.log(100))
+        for scale in (learner.model.logit_scale, learner.proxy_scale):
+            scale.clamp_(0, math.log(LARGEST_SCALE))
     return loss.item()
 
 
@@ -219,20 +233,26 @@ def save_weights(model: CLIP, out: Path) -> None:
     save_file(weights, out / "open_clip_model.safetensors", metadata={"format": "pt"})
 
 
-def _keep(checkpoint: Path, model: CLIP, optimizer: torch.optim.Optimizer, spent_s: float, scenes: int) -> None:
-    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "spent_s": spent_s, "scenes": scenes}
+def _keep(
+    checkpoint: Path, learner: Learner, optimizers: Sequence[torch.optim.Optimizer], spent_s: float, scenes: int
+) -> None:
+    states = [optimizer.state_dict() for optimizer in optimizers]
+    state = {"learner": learner.state_dict(), "optimizers": states, "spent_s": spent_s, "scenes": scenes}
     torch.save(state, aside := checkpoint.with_suffix(".part"))
     aside.replace(checkpoint)
 
 
-def _resume(checkpoint: Path, model: CLIP, optimizer: torch.optim.Optimizer, scenes: Any, rank: int) -> float:
+def _resume(
+    checkpoint: Path, learner: Learner, optimizers: Sequence[torch.optim.Optimizer], scenes: Any, rank: int
+) -> float:
     """Seconds that were spent before, 0 for a fresh start."""
     if not checkpoint.exists():
         return 0.0
     state = torch.load(checkpoint, weights_only=True)
-    optimizer.load_state_dict(state["optimizer"])
+    for optimizer, kept in zip(optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(kept)
     if rank == 0:
-        model.load_state_dict(state["model"])
+        learner.load_state_dict(state["learner"])
         scenes.value += state["scenes"]
     return float(state["spent_s"])
 
@@ -261,9 +281,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Read the options and train."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("out", type=Path, help="directory to write; a checkpoint found there is resumed")
-    parser.add_argument("--minutes", type=float, default=70.0, help="time to train (default 70)")
+    parser.add_argument("--minutes", type=float, default=120.0, help="time to train (default 120)")
     parser.add_argument("--batch", type=int, default=128, help="pairs in a batch (default 128)")
-    parser.add_argument("--rate", type=float, default=1e-3, help="peak learning rate (default 0.001)")
+    parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate (default 0.002)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2, help="training processes without a GPU (default 2)")
     parser.add_argument("--workers", type=int, default=0, help="drawing processes for each (default 0)")
