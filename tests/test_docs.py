@@ -93,7 +93,7 @@ def test_the_commands_of_the_readme_run(
     monkeypatch.setenv("IMAGE_SEARCH_MODEL", "bundled")
     section = README.split("## Your photos")[1].split("```")[1]
     commands = [shlex.split(line, comments=True) for line in section.splitlines() if line.startswith("python")]
-    assert len(commands) == 11
+    assert len(commands) == 12
     for _, _, program, *words in commands:
         if words == ["watch"]:
             continue  # runs until it is stopped; tests/test_cli.py watches it
