@@ -108,8 +108,9 @@ def _model_option(verb: argparse.ArgumentParser, settings: Settings) -> None:
         "--model",
         default=settings.model,
         metavar="M",
-        help='an open_clip name with its weights ("ViT-B-32/openai"), "hf-hub:owner/name", a local folder, "bundled", '
-        'or "auto": the collection\'s own, else the best that can be had (default: %(default)s)',
+        help='an open_clip name with its weights ("ViT-B-32/openai"), "hf-hub:owner/name", a local directory or '
+        'weights file, "ARCHITECTURE@FILE", "bundled", or "auto": the collection\'s own, else the best that can be had '
+        "(default: %(default)s)",
     )
 
 

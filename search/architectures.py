@@ -101,6 +101,16 @@ def named_by_shapes(state: State) -> str:
     return next(iter(found.values()))
 
 
+def misfit(state: State, model_cfg: dict[str, Any]) -> str | None:
+    """The first weight of another shape than the architecture has; open_clip would resize some of them unasked."""
+    if model_cfg["text_cfg"].get("hf_model_name"):
+        return None
+    with torch.device("meta"):
+        expected = _shapes(construct(model_cfg).state_dict())
+    given = _shapes(state)
+    return next((name for name in given if expected.get(name, given[name]) != given[name]), None)
+
+
 def _may_fit(state: State, text_cfg: dict[str, Any]) -> bool:
     """Whether the text tower's embeddings fit; spares the construction of most architectures."""
     embedding = state.get("token_embedding.weight", state.get("text.token_embedding.weight"))

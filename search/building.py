@@ -89,11 +89,11 @@ def _load_weights(model: Any, path: Path) -> None:
 
 def _fitted(state: State, model: Any) -> State:
     """The weights under the model's names: what open_clip's load_checkpoint does between reading and loading."""
-    # Archives hold the causal mask too, which the towers make themselves.
-    ignored = (*OPENAI_MARKS, "attn_mask")
-    state = {name: tensor for name, tensor in state.items() if name.rpartition(".")[2] not in ignored}
     if any(name.startswith("vision_model.") for name in state):
-        state = in_open_clip_names(state)
+        return in_open_clip_names(state)
+    # Archives hold the causal mask too, which the towers make themselves.
+    ignored = {name for name in state if name in OPENAI_MARKS or name.endswith("attn_mask")} - model.state_dict().keys()
+    state = {name: tensor for name, tensor in state.items() if name not in ignored}
     state = convert_state_dict(model, state)
     if "positional_embedding" in state and not hasattr(model, "positional_embedding"):
         state = convert_to_custom_text_state_dict(state)

@@ -16,7 +16,7 @@ from open_clip.pretrained import get_pretrained_cfg
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
 from search import hugging_face
-from search.architectures import OPENAI_MARKS, describe, named_by_shapes, openai_cfg
+from search.architectures import OPENAI_MARKS, describe, misfit, named_by_shapes, openai_cfg
 from search.errors import ModelUnavailable
 from search.formats import Checkpoint, of_config, read_open_clip, require_transformers
 from search.models import BUNDLED, CONFIG_FILE, WEIGHTS_FILES, Hub, local_models
@@ -114,6 +114,10 @@ def _of_said_architecture(name: str, hub: Hub) -> Checkpoint:
     path = Path(file).resolve()
     if not path.is_file():
         raise ModelUnavailable(f"there is no file {path}")
+    state = read_weights(path)
+    if weight := misfit(state, open_clip.get_model_config(architecture)):
+        shape = tuple(state[weight].shape)
+        raise ModelUnavailable(f"{path} is no {architecture}: {weight} is {shape}; it holds {describe(state)}")
     return _of_architecture(architecture, path, hub, name=f"{architecture}@{path}")
 
 

@@ -193,7 +193,8 @@ def local_models(*, models: Path | None, hub: Hub, bundled: Path = BUNDLED_MODEL
     table = {info.repo: info.name for info in MODELS if info.repo}
     names = [name for repo, name in table.items() if hub.has_model(repo)]
     names += [f"hf-hub:{repo}" for repo in hub.cached_repos() if repo not in table and hub.has_model(repo)]
-    names += sorted(config.parent.name for config in models.glob(f"*/{CONFIG_FILE}")) if models else []
+    configs = [*models.glob(f"*/{CONFIG_FILE}"), *models.glob("*/config.json")] if models else []
+    names += sorted({config.parent.name for config in configs})
     return [*names, BUNDLED] if (bundled / CONFIG_FILE).is_file() else names
 
 

@@ -44,9 +44,7 @@ class Tokens:
 
     def _there(self) -> Any:
         if self._tokenizer is None:
-            raise NoTextTower(
-                "this model is for images alone, it has no text tower; ask with a picture or an image's id"
-            )
+            raise NoTextTower("this model has no text tower; ask with a picture or an image's id")
         return self._tokenizer
 
 

@@ -129,6 +129,17 @@ def test_preprocessing_is_that_of_the_checkpoint(tmp_path: Path, hub: Hub, proce
     assert_parity(save(model, tmp_path / "clip", processor=processor), model, hub)
 
 
+def test_a_processor_config_holds_the_same_preprocessing(tmp_path: Path, hub: Hub) -> None:
+    folder = save(clip_model(), tmp_path / "clip", processor={**SMALL, "size": {"shortest_edge": 41}})
+    expected = build_model(find_checkpoint(str(folder), hub=hub)).identity
+    processor = json.loads((folder / "preprocessor_config.json").read_text())
+    (folder / "preprocessor_config.json").unlink()
+    with pytest.raises(ModelUnavailable, match=r"no file preprocessor_config\.json or processor_config\.json"):
+        find_checkpoint(str(folder), hub=hub)
+    (folder / "processor_config.json").write_text(json.dumps({"image_processor": processor}))
+    assert build_model(find_checkpoint(str(folder), hub=hub)).identity == expected
+
+
 def test_shards_and_pickles_load_too(tmp_path: Path, hub: Hub) -> None:
     model = clip_model()
     sharded = save(model, tmp_path / "sharded", max_shard_size="2MB")
@@ -245,4 +256,13 @@ def test_weights_of_another_architecture_name_what_they_are(tmp_path: Path, hub:
     config["vision_config"]["num_hidden_layers"] = 2
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelUnavailable, match=r"(?s)model\.safetensors does not fit.*resblocks\.2"):
+        build_model(find_checkpoint(str(folder), hub=hub))
+
+
+def test_position_embeddings_of_another_image_size_than_said_are_refused(tmp_path: Path, hub: Hub) -> None:
+    folder = save(clip_model(), tmp_path / "clip")
+    config = json.loads((folder / "config.json").read_text())
+    config["vision_config"]["image_size"] = 24
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelUnavailable, match=r"(?s)does not fit.*visual\.positional_embedding"):
         build_model(find_checkpoint(str(folder), hub=hub))

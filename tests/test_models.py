@@ -241,8 +241,11 @@ def test_local_models_are_those_of_the_cache_the_folder_and_the_project(tmp_path
         folder.mkdir(parents=True)
         (folder / CONFIG_FILE).touch()
     (models / "empty").mkdir()
+    (models / "transformers").mkdir()
+    (models / "transformers" / "config.json").touch()
+    (models / "mine" / "config.json").touch()
     found = local_models(models=models, hub=Hub(cache=cache), bundled=bundled)
-    assert found == [MODELS[0].name, f"hf-hub:{REPO}", "mine", BUNDLED]
+    assert found == [MODELS[0].name, f"hf-hub:{REPO}", "mine", "transformers", BUNDLED]
 
 
 def test_nothing_is_local_on_a_fresh_machine(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from safetensors.torch import save_file
 
-from search.architectures import construct, named_by_shapes
+from search.architectures import construct, misfit, named_by_shapes
 from search.building import build_model
 from search.checkpoints import find_checkpoint
 from search.errors import ModelUnavailable
@@ -122,7 +122,17 @@ def test_an_architecture_that_is_not_known_gets_the_closest(tmp_path: Path, hub:
 def test_weights_of_another_architecture_than_said_name_what_they_are(tmp_path: Path, hub: Hub, vit_s: Any) -> None:
     save_file(vit_s.state_dict(), tmp_path / "weights.safetensors")
     with pytest.raises(ModelUnavailable, match=r"it holds an image tower of 12 layers of width 384, patch 32"):
-        build_model(find_checkpoint(f"ViT-B-32@{tmp_path}/weights.safetensors", hub=hub))
+        find_checkpoint(f"ViT-B-32@{tmp_path}/weights.safetensors", hub=hub)
+    torch.save(open_clip.create_model("RN50").state_dict(), tmp_path / "resnet.pt")
+    with pytest.raises(ModelUnavailable, match=r"resnet\.pt is no ViT-S-16-alt.*\[3, 4, 6, 3\] layers.*, a ResNet"):
+        find_checkpoint(f"ViT-S-16-alt@{tmp_path}/resnet.pt", hub=hub)
+
+
+def test_position_embeddings_of_another_image_size_are_a_misfit_and_not_resized() -> None:
+    with torch.device("meta"):
+        state = construct(open_clip.get_model_config("ViT-B-32")).state_dict()
+    assert misfit(state, open_clip.get_model_config("ViT-B-32")) is None
+    assert misfit(state, open_clip.get_model_config("ViT-B-32-256")) == "visual.positional_embedding"
 
 
 def test_weights_of_no_architecture_of_open_clip_name_what_they_are(tmp_path: Path, hub: Hub) -> None:
