@@ -22,6 +22,7 @@ from indexer.scan import scan
 from search.changes import Changes, StoredVector
 from search.collection import Collection
 from search.image import SCALED
+from search.long_texts import encode_long
 from search.settings import MAX_PIXELS
 from search.types import Root
 
@@ -37,11 +38,14 @@ FILES_A_TRANSACTION = 1024
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How much at once: images through the model, threads that decode; the pixel limit; whether JPEGs come whole."""
+    """How much at once: images through the model, threads that decode; the pixel limit; whether captions that do not fit
+    the model are embedded in parts or their beginning only; and whether JPEGs are decoded whole.
+    """
 
     batch_size: int = 64
     workers: int = max(2, os.cpu_count() or 1)
     max_pixels: int = MAX_PIXELS
+    split_captions: bool = True
     publish_seconds: float = PUBLISH_SECONDS
     exact_decode: bool = False
 
@@ -185,7 +189,8 @@ class _Build:
 
     def _encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         started = time.perf_counter()
-        vectors = self._load_encoder().encode_texts(texts)
+        encoder = self._load_encoder()
+        vectors = encode_long(encoder, texts) if self._options.split_captions else encoder.encode_texts(texts)
         self._report.encode_seconds += time.perf_counter() - started
         return vectors
 

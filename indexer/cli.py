@@ -61,6 +61,13 @@ def parser() -> argparse.ArgumentParser:
     _classify_options(by_name["classify"], settings)
     for name in ("build", "update", "watch", "classify"):
         _speed_options(by_name[name], settings)
+    for name in ("build", "update", "watch"):
+        by_name[name].add_argument(
+            "--long-captions",
+            choices=("split", "cut"),
+            default="split",
+            help="embed captions that do not fit the model in parts, or their beginning only (default: %(default)s)",
+        )
     by_name["verify"].add_argument("--repair", action="store_true", help="make again what is derived, then check again")
     by_name["remove"].add_argument("paths", nargs="+", metavar="PATH", help="a file or a folder with all below it")
     return root

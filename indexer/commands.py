@@ -150,6 +150,7 @@ def _run(
     collection: Collection, roots: Sequence[Root], load: LoadEncoder, arguments: Namespace, stop: threading.Event
 ) -> Report:
     """One build with a progress bar, if stderr is a terminal."""
+    options = replace(_options(arguments), split_captions=arguments.long_captions == "split")
     with tqdm(unit=" images", disable=None, dynamic_ncols=True) as bar:
 
         def show(report: Report, done: int, total: int) -> None:
@@ -157,7 +158,7 @@ def _run(
             bar.set_postfix(new=report.new, failed=report.failed, refresh=False)
             bar.update(done - bar.n)
 
-        return run_build(collection, roots, load, options=_options(arguments), progress=show, stop=stop)
+        return run_build(collection, roots, load, options=options, progress=show, stop=stop)
 
 
 def _classify(paths: Sequence[str], table: Table, arguments: Namespace, stop: threading.Event) -> tuple[int, int]:

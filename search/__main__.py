@@ -78,6 +78,11 @@ def _search(arguments: argparse.Namespace) -> list[Hit]:
         page = searcher.page(parse(arguments.query), k=arguments.k, target=arguments.target)
         if not page.hits and not len(collection.index(arguments.target)):
             print(f"{arguments.collection} holds no {arguments.target} yet", file=sys.stderr)
+        if page.length and page.length.truncated:
+            print(
+                f"the text has {page.length.tokens} tokens; the model reads the first {page.length.context} of them",
+                file=sys.stderr,
+            )
         if page.hits and page.matched is False:
             print("nothing here is a clear match; these are the nearest", file=sys.stderr)
         return page.hits

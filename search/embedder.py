@@ -17,6 +17,7 @@ from search.image import SCALED, decode_picture, read_file
 from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm, unit
 from search.settings import MAX_PIXELS
 from search.timing import Observe, timed
+from search.types import TextLength
 
 if TYPE_CHECKING:
     from search.encoder import Encoder
@@ -53,6 +54,11 @@ class Embedder:
         encoder = self.encoder
         with timed("encode", self._observe):
             return encoder.encode_texts(texts)
+
+    def lengths(self, texts: Sequence[str]) -> list[TextLength]:
+        """How long each text is for the tower; what is beyond its context is not read."""
+        encoder = self.encoder
+        return [TextLength(tokens, encoder.context) for tokens in encoder.count_tokens(texts)]
 
     @cached_property
     def encoder(self) -> Encoder:

@@ -20,7 +20,7 @@ from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm, checked,
 from search.ranking import Cursor, Neighbour, rank
 from search.settings import MAX_K
 from search.timing import Observe, ignore, timed
-from search.types import Hit, Target
+from search.types import Hit, Target, TextLength
 
 if TYPE_CHECKING:
     from search.encoder import Encoder
@@ -36,12 +36,14 @@ class Page:
     """Some hits of a query. `next` asks for those that follow, None where there are none.
 
     `matched` says, with the first page, whether its best hit is a match and not only the nearest that there is; None
-    with further pages and where the collection is too small to say.
+    with further pages and where the collection is too small to say. `length` is that of the longest text that was
+    asked, of which the model may read the beginning only; None without a text.
     """
 
     hits: list[Hit]
     next: Cursor | None
     matched: bool | None
+    length: TextLength | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,11 @@ class Searcher:
             found = _in_time([hit for hit in best if hit.strength is None or hit.strength >= MATCH], sort)
             found = found[after.following([hit.id for hit in found]) if after else 0 :]
         more = Cursor((after.seen if after else 0) + k, found[k - 1].id) if len(found) > k else None
-        return Page(found[:k], more, _is_match(best) if after is None else None)
+        return Page(found[:k], more, _is_match(best) if after is None else None, self._longest(terms))
+
+    def _longest(self, terms: Sequence[Term]) -> TextLength | None:
+        texts = [term.text for term in terms if isinstance(term, TextTerm)]
+        return max(self.embedder.lengths(texts), key=lambda length: length.tokens) if texts else None
 
     def _ask(self, terms: Sequence[Term], k: int, target: Target) -> _Asked:
         """Add the terms up; of one with a negative weight only what is particular to it is taken away."""

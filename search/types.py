@@ -82,6 +82,18 @@ class Logits:
 
 
 @dataclass(frozen=True, slots=True)
+class TextLength:
+    """How many tokens a text has, and how many the text tower reads."""
+
+    tokens: int
+    context: int
+
+    @property
+    def truncated(self) -> bool:
+        return self.tokens > self.context
+
+
+@dataclass(frozen=True, slots=True)
 class Root:
     """A folder that a collection follows (an absolute path), and how it is walked."""
 

@@ -101,6 +101,9 @@ def _answer(query: Query) -> dict[str, Any]:
         "target": query.target,
         "k": query.k,
         "matched": page.matched,
+        "truncated": bool(page.length and page.length.truncated),
+        "tokens": page.length and page.length.tokens,
+        "context": page.length and page.length.context,
         "hits": [_hit(hit, tile) for hit, tile in zip(page.hits, tiles, strict=True)],
         "next": page.next and str(page.next),
     }

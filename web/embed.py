@@ -39,13 +39,17 @@ class Items:
 def embed() -> dict[str, Any]:
     items = _read(request)
     shelf = choose_shelf(items.collection)
-    identity = shelf.collection.identity
+    embedder, identity = shelf.searcher.embedder, shelf.collection.identity
+    lengths = embedder.lengths(items.texts)
     return {
         "collection": shelf.name,
         "model": model_name(identity),
         "dim": identity.dim,
-        "texts": shelf.searcher.embedder.embed_texts(items.texts).tolist() if items.texts else [],
+        "texts": embedder.embed_texts(items.texts).tolist() if items.texts else [],
         "images": [row.tolist() for row in rows_of_images(shelf.searcher, items.images)],
+        "truncated": any(length.truncated for length in lengths),
+        "tokens": [length.tokens for length in lengths],
+        "context": embedder.encoder.context,
     }
 
 

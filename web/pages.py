@@ -60,6 +60,7 @@ def search() -> ResponseReturnValue:
         asked=asked,
         tiles=tiles_of_hits(shelf, page.hits),
         matched=page.matched,
+        length=page.length,
         more=replace(asked, k=None, after=page.next) if page.next else None,
         sizes=shelf.sizes(),
         choices=shelf.choices(),

@@ -38,6 +38,9 @@ VECTOR = array(number(), "as many numbers as the collection's dim, of any length
 ROWS = array(array(number()), "rows of unit length, in the order given")
 EMBEDDED_TEXTS = {**array(TEXT, f"with the images {MAX_ITEMS} at most"), "maxItems": MAX_ITEMS}
 
+TRUNCATED = {"type": "boolean", "description": "whether a text has more tokens than the model reads"}
+CONTEXT = whole("how many tokens of a text the model reads", minimum=1)
+
 SORT = {"type": "string", "enum": list(SORTS), "default": "relevance", "description": "by time only matches come"}
 AFTER = string("the next of the page before")
 STRENGTH = number("what the score is worth, from 0 to 1, alike for every query; null where it cannot be told")
@@ -130,6 +133,9 @@ SCHEMAS: dict[str, Schema] = {
                 "type": ["boolean", "null"],
                 "description": "whether the best hit is a match; null on further pages and where it cannot be told",
             },
+            "truncated": TRUNCATED,
+            "tokens": maybe(whole("of the longest text asked; null without one")),
+            "context": maybe(CONTEXT),
             "hits": array(ref("Hit"), "nearest first, unless sorted by time"),
             "next": maybe(string("ask with this as `after` for the hits that follow; null where there are none")),
         }
@@ -186,7 +192,16 @@ SCHEMAS: dict[str, Schema] = {
         }
     ),
     "Embeddings": fields(
-        {"collection": string(), "model": string(), "dim": whole(minimum=1), "texts": ROWS, "images": ROWS}
+        {
+            "collection": string(),
+            "model": string(),
+            "dim": whole(minimum=1),
+            "texts": ROWS,
+            "images": ROWS,
+            "truncated": TRUNCATED,
+            "tokens": array(whole(), "of each text"),
+            "context": CONTEXT,
+        }
     ),
     "Collections": fields({"default": string(), "collections": array(ref("Collection"))}),
     "Collection": fields(
