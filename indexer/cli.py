@@ -24,6 +24,7 @@ VERBS = {
     "verify": "check every row, vector, index and file",
     "remove": "take files or folders out of the collection; the files stay where they are",
     "classify": "say which of some labels fits each picture of a folder best",
+    "eval": "measure how well a model does on pictures whose answers are known",
     "models": "the models, their licence and quality, and which are on this machine",
 }
 
@@ -55,11 +56,12 @@ def parser() -> argparse.ArgumentParser:
     for name, verb in by_name.items():
         if name != "classify":
             verb.add_argument("--json", action="store_true", help="the result as one JSON object")
-        if name not in ("models", "classify"):
+        if name not in ("models", "classify", "eval"):
             _collection_option(verb, settings)
     _build_options(by_name["build"], settings)
     _classify_options(by_name["classify"], settings)
-    for name in ("build", "update", "watch", "classify"):
+    _eval_options(by_name["eval"], settings)
+    for name in ("build", "update", "watch", "classify", "eval"):
         _speed_options(by_name[name], settings)
     for name in ("build", "update", "watch"):
         by_name[name].add_argument(
@@ -94,12 +96,7 @@ def _classify_options(verb: argparse.ArgumentParser, settings: Settings) -> None
     labels = verb.add_mutually_exclusive_group(required=True)
     labels.add_argument("--labels", metavar="A,B,...", help="what a picture may show, between commas")
     labels.add_argument("--labels-file", type=Path, metavar="FILE", help="the same, a label a line")
-    verb.add_argument(
-        "--templates",
-        default=PLAIN,
-        metavar="NAME",
-        help=f"{', '.join(TEMPLATE_SETS)}, or one of your own such as 'a drawing of a {PLACE}' (default: %(default)s)",
-    )
+    _templates_option(verb)
     form = verb.add_mutually_exclusive_group()
     form.add_argument("--csv", action="store_true", help="a table with a column for each label")
     form.add_argument("--json", action="store_true", help="a JSON object a line")
@@ -108,6 +105,23 @@ def _classify_options(verb: argparse.ArgumentParser, settings: Settings) -> None
     )
     _model_option(verb, settings)
     _walk_options(verb)
+
+
+def _eval_options(verb: argparse.ArgumentParser, settings: Settings) -> None:
+    verb.add_argument("what", choices=("classification",), help="whether pictures are told by labels")
+    verb.add_argument("folder", metavar="FOLDER", help="a folder with one folder of pictures for each class")
+    _templates_option(verb)
+    _model_option(verb, settings)
+    _walk_options(verb)
+
+
+def _templates_option(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--templates",
+        default=PLAIN,
+        metavar="NAME",
+        help=f"{', '.join(TEMPLATE_SETS)}, or one of your own such as 'a drawing of a {PLACE}' (default: %(default)s)",
+    )
 
 
 def _model_option(verb: argparse.ArgumentParser, settings: Settings) -> None:

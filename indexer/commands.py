@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, replace
 from itertools import takewhile
@@ -19,12 +19,14 @@ from tqdm import tqdm
 from indexer import say
 from indexer.build import Options
 from indexer.build import build as run_build
-from indexer.classify import classify_files, labels_in
+from indexer.classify import Classified, classify_files, labels_in
+from indexer.evaluate import accuracy, truths
 from indexer.opening import LoadEncoder, load_by_name, open_collection, open_or_create
 from indexer.report import Report
 from indexer.roots import drop, merge
 from indexer.scan import scan
 from indexer.signals import stop_on_signals
+from indexer.status import facts_of
 from indexer.table import Form, Table
 from indexer.watch import watch as follow_changes
 from search.changes import Changes
@@ -86,7 +88,7 @@ def watch(arguments: Namespace) -> int:
 
 def status(arguments: Namespace) -> int:
     with closing(Collection.open(arguments.collection)) as collection:
-        facts = _facts(collection)
+        facts = facts_of(collection)
     _print(facts, say.status(facts), arguments)
     return OK
 
@@ -117,17 +119,25 @@ def classify(arguments: Namespace) -> int:
         raise BadQuery("--output takes --csv or --json, so that the file can be gone on with")
     table = Table(labels_in(arguments.labels, arguments.labels_file), form)
     held = table.paths_in(arguments.output) if arguments.output else set()
-    found = scan(_root(arguments.folder, arguments))
-    for path, reason in found.unreadable.items():
-        say.note(f"could not be read: {path}: {reason}")
-    paths = [file.stamp.path for file in found.files if file.stamp.path not in held]
+    found = _pictures(arguments)
+    paths = [path for path in found if path not in held]
     with stop_on_signals() as stop:
         done, failed = _classify(paths, table, arguments, stop) if paths else (0, 0)
-    before = len(found.files) - len(paths)
+    before = len(found) - len(paths)
     say.note(f"{done - failed:,} classified, {failed:,} could not be read, {before:,} done before")
     if done < len(paths):
         return INTERRUPTED
-    return OK if found.files else NO
+    return OK if found else NO
+
+
+def eval(arguments: Namespace) -> int:  # noqa: A001 (the verb's name)
+    """Classify pictures whose folders are named like what they show."""
+    of_paths = truths(os.path.abspath(arguments.folder), _pictures(arguments))
+    labels = sorted(set(of_paths.values()))
+    with tqdm(of_paths, unit=" images", disable=None, dynamic_ncols=True) as paths:
+        facts = accuracy(_classified(paths, labels, arguments), of_paths, labels)
+    _print(facts, say.accuracy(facts), arguments)
+    return OK
 
 
 def models(arguments: Namespace) -> int:
@@ -163,19 +173,31 @@ def _run(
 
 def _classify(paths: Sequence[str], table: Table, arguments: Namespace, stop: threading.Event) -> tuple[int, int]:
     """How many rows were written, and how many of these tell of a file that could not be read."""
-    encoder = load_by_name(arguments.model, device=arguments.device, tell=say.note)
-    classifier = make_classifier(encoder, table.labels, templates_of(arguments.templates))
     until_stop = takewhile(lambda _: not stop.is_set(), paths)
     done = failed = 0
     with _results(arguments.output) as out, tqdm(total=len(paths), unit=" images", disable=None) as bar:
         if not arguments.output or not arguments.output.stat().st_size:
             out.write(table.heading)
-        for item in classify_files(until_stop, encoder, classifier, _options(arguments)):
+        for item in _classified(until_stop, table.labels, arguments):
             out.write(table.line(item))
             out.flush()
             bar.update()
             done, failed = done + 1, failed + (item.reason is not None)
     return done, failed
+
+
+def _classified(paths: Iterable[str], labels: Sequence[str], arguments: Namespace) -> Iterator[Classified]:
+    encoder = load_by_name(arguments.model, device=arguments.device, tell=say.note)
+    classifier = make_classifier(encoder, labels, templates_of(arguments.templates))
+    return classify_files(paths, encoder, classifier, _options(arguments))
+
+
+def _pictures(arguments: Namespace) -> list[str]:
+    """The paths of the pictures below the folder that is asked for."""
+    found = scan(_root(arguments.folder, arguments))
+    for path, reason in found.unreadable.items():
+        say.note(f"could not be read: {path}: {reason}")
+    return [file.stamp.path for file in found.files]
 
 
 def _results(output: Path | None) -> AbstractContextManager[IO[bytes]]:
@@ -212,24 +234,3 @@ def _remove(collection: Collection, path: str) -> int:
     if (kept := drop(roots, path)) != roots:
         catalog.follow(kept)
     return len(rows)
-
-
-def _facts(collection: Collection) -> dict[str, Any]:
-    """What `status` tells."""
-    catalog, identity, state = collection.catalog, collection.identity, collection.catalog.state()
-    counts = catalog.counts()
-    return {
-        "collection": str(collection.directory),
-        "model": identity.model,
-        "dim": identity.dim,
-        "weights_digest": identity.weights_digest,
-        "images": counts["images"],
-        "texts": counts["texts"],
-        "index": collection.index("images").kind,
-        "generation": state.generation,
-        "published": state.changes == state.published_changes,
-        "size_bytes": collection.sizes(),
-        "roots": [asdict(root) for root in catalog.roots()],
-        "runs": [{"started_at": str(when), "report": report} for when, report in catalog.last_runs(5)],
-        "failures": [{"path": path, "reason": why, "failed_at": str(when)} for path, why, when in catalog.failures()],
-    }

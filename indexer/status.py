@@ -1,0 +1,29 @@
+"""A collection -> what `status` tells of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from search.collection import Collection
+
+
+def facts_of(collection: Collection) -> dict[str, Any]:
+    """Counts, model, index, sizes, folders, the last runs and failures, as JSON values."""
+    catalog, identity, state = collection.catalog, collection.identity, collection.catalog.state()
+    counts = catalog.counts()
+    return {
+        "collection": str(collection.directory),
+        "model": identity.model,
+        "dim": identity.dim,
+        "weights_digest": identity.weights_digest,
+        "images": counts["images"],
+        "texts": counts["texts"],
+        "index": collection.index("images").kind,
+        "generation": state.generation,
+        "published": state.changes == state.published_changes,
+        "size_bytes": collection.sizes(),
+        "roots": [asdict(root) for root in catalog.roots()],
+        "runs": [{"started_at": str(when), "report": report} for when, report in catalog.last_runs(5)],
+        "failures": [{"path": path, "reason": why, "failed_at": str(when)} for path, why, when in catalog.failures()],
+    }
