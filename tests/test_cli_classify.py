@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from search.classify import make_classifier
 from search.encoder import load_encoder
 from search.image import decode_picture
 from search.prompts import templates_of
+from search.settings import PROJECT
 from tests.colors import ColorEncoder
 from tests.conftest import paint
 
@@ -170,3 +173,14 @@ def test_a_name_with_a_line_end_is_one_row(tmp_path: Path) -> None:
     output.write_bytes(table.heading + table.line(item) + table.line(item)[:-1])
     assert table.paths_in(output) == {"/one\ntwo.png"}
     assert output.read_bytes() == table.heading + table.line(item)
+
+
+def test_a_reader_that_goes_away_ends_the_run_without_a_traceback(folder: Path, tiny_model: Path) -> None:
+    words = ["classify", str(folder), "--labels", "dog,cat", "--model", str(tiny_model), "--batch-size", "1"]
+    program = [sys.executable, "-m", "indexer", *words]
+    with subprocess.Popen(program, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdout is not None and running.stderr is not None
+        running.stdout.close()
+        told = running.stderr.read().decode()
+    assert running.returncode == 130
+    assert "Traceback" not in told and "Exception" not in told
