@@ -38,8 +38,8 @@ FILES_A_TRANSACTION = 1024
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How much at once: images through the model, threads that decode; the pixel limit; whether captions that do not fit
-    the model are embedded in parts or their beginning only; and whether JPEGs are decoded whole.
+    """How much at once: images through the model, threads that decode; the pixel limit; whether captions that do not
+    fit the model are embedded in parts or their beginning only; and whether JPEGs are decoded whole.
     """
 
     batch_size: int = 64

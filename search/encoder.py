@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from search.building import LoadedModel, build_model
 from search.checkpoints import find_checkpoint
+from search.cutting import cut_to_longest
 from search.errors import ModelUnavailable
 from search.fitting import FittingBatches
 from search.models import Hub
@@ -113,6 +114,7 @@ class TorchEncoder:
         self._logits = _logits_of(loaded.towers)
         self._towers = loaded.towers.to(device)
         self._tokens = Tokens(loaded.tokenizer)
+        self._encode_text = cut_to_longest(self._towers)
         self._device = device
         self._uploads = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._half = _half_precision(device)
@@ -202,7 +204,7 @@ class TorchEncoder:
 
     def _encode_tokens(self, tokens: torch.Tensor) -> torch.Tensor:
         """(n, context) on the host -> (n, dim) on the device."""
-        return self._encode(self._towers.encode_text, self._upload(tokens))
+        return self._encode(self._encode_text, self._upload(tokens))
 
     def _encode(self, tower: Callable[[torch.Tensor], torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
         half = self._half

@@ -36,6 +36,8 @@ class Tokens:
 
     def count(self, texts: Sequence[str]) -> list[int]:
         """How many tokens each text has, with those that are set around it."""
+        if not texts:
+            return []
         with self._using:
             tokenizer = self._there()
             if isinstance(tokenizer, SimpleTokenizer):

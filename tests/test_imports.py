@@ -20,11 +20,12 @@ MODELS = {
 """What reads the formats of models."""
 
 HOMES = {
-    "torch": {"search/encoder.py", "search/fitting.py", "search/building.py", *MODELS},
+    "torch": {"search/encoder.py", "search/cutting.py", "search/fitting.py", "search/building.py", *MODELS},
     "open_clip": {
         "search/building.py",
         "search/checkpoints.py",
         "search/preprocessing.py",
+        "search/cutting.py",
         "search/tokens.py",
         "search/prompts.py",
         *MODELS,
