@@ -85,8 +85,10 @@ class Calibrator:
         `query` is a sum of vectors, (dim,), of which `weights` says how much of it is of which kind.
         """
         index, sample = self._sample(target)
+        if len(sample.directions) < FEWEST:
+            return None
         asked = {modality: self._asked(modality) for modality in weights}
-        if min(len(kind.directions) for kind in (sample, *asked.values())) < FEWEST:
+        if min(len(kind.directions) for kind in asked.values()) < FEWEST:
             return None
         spreads = [self._spread(modality, target, kind, sample) for modality, kind in asked.items()]
         spread = np.average(spreads, weights=list(weights.values()))
