@@ -30,7 +30,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls) -> Settings:
-        """Read IMAGE_SEARCH_COLLECTION, IMAGE_SEARCH_MODEL, IMAGE_SEARCH_DEVICE, IMAGE_SEARCH_MODELS and SEARCH_TOKEN.
+        """Read IMAGE_SEARCH_COLLECTION, _MODEL, _DEVICE, _MODELS and _TOKEN.
 
         `models` is the folder in which a model given by a bare name is looked for before any hub is asked.
         """
@@ -41,5 +41,5 @@ class Settings:
             model=environ.get("IMAGE_SEARCH_MODEL", "auto"),
             device=environ.get("IMAGE_SEARCH_DEVICE", "auto"),
             models=Path(environ.get("IMAGE_SEARCH_MODELS", data / "models")),
-            token=environ.get("SEARCH_TOKEN") or None,
+            token=environ.get("IMAGE_SEARCH_TOKEN") or None,
         )

@@ -81,7 +81,7 @@ def parser() -> argparse.ArgumentParser:
         "--device", default=settings.device, metavar="D", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
     )
     parser.add_argument(
-        "--token-file", type=Path, metavar="FILE", help="ask for the token in this file (or in SEARCH_TOKEN)"
+        "--token-file", type=Path, metavar="FILE", help="ask for the token in this file (or in IMAGE_SEARCH_TOKEN)"
     )
     parser.add_argument(
         "--allow-host",
