@@ -41,11 +41,19 @@ def by_image(searcher: Searcher, data: bytes, *, k: int = 10) -> list[Candidate]
 
 def by_id(searcher: Searcher, image_id: int, *, k: int = 10) -> list[Candidate]:
     """At most `k` candidates for an image of the collection, without itself."""
+    return _candidates(searcher, IdTerm(image_id), _others(searcher, image_id), k)
+
+
+def copies(searcher: Searcher, image_id: int) -> list[Hit]:
+    """The other images with the same bytes as one of the collection."""
+    return [_hit(copy) for copy in _others(searcher, image_id)]
+
+
+def _others(searcher: Searcher, image_id: int) -> list[Original]:
     digest = searcher.collection.catalog.digest(image_id)
     if digest is None:
         raise BadQuery(f"no image has the id {image_id} in this collection")
-    copies = [copy for copy in _with_digest(searcher, digest) if copy.id != image_id]
-    return _candidates(searcher, IdTerm(image_id), copies, k)
+    return [copy for copy in _with_digest(searcher, digest) if copy.id != image_id]
 
 
 def _with_digest(searcher: Searcher, digest: bytes) -> list[Original]:

@@ -89,7 +89,7 @@ def image(image_id: int) -> str:
         tile=tile,
         folder=_folder(tile.path),
         size_bytes=size_of(tile.record.path),
-        copies=_copies(shelf, image_id),
+        copies=tiles_of_hits(shelf, lookup.copies(shelf.searcher, image_id)[:COPIES]),
         similar=tiles_of_hits(shelf, similar),
         nearest=_nearest_texts(shelf, tile),
     )
@@ -132,12 +132,6 @@ def _nearest_texts(shelf: Shelf, tile: Tile) -> list[Tile]:
     own = set(tile.captions)
     found = {near.text: near for near in reversed(tiles_of_hits(shelf, hits)) if near.text not in own}
     return list(reversed(found.values()))[:NEAREST_TEXTS]
-
-
-def _copies(shelf: Shelf, image_id: int) -> list[Tile]:
-    """The same picture elsewhere in the collection."""
-    candidates = lookup.by_id(shelf.searcher, image_id, k=COPIES)
-    return tiles_of_hits(shelf, [candidate.hit for candidate in candidates if candidate.verdict == "identical"])
 
 
 def _folder(path: str) -> str:
