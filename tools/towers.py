@@ -13,6 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms import Compose  # type: ignore[import-untyped]
 
+from search.cutting import cut_to_longest
+
 T = TypeVar("T")
 
 
@@ -47,16 +49,8 @@ def load(folder: Path, *, weights: bool = True, device: str = "cpu") -> Towers:
 
 
 def encode_text(model: open_clip.CLIP, tokens: Tensor) -> Tensor:
-    """`model.encode_text`, normalized, at the length of the longest text instead of the whole context.
-
-    Exact, because the tower is causal and pools at the end token: (n, context) int64 -> (n, dim).
-    """
-    length = int((tokens != 0).sum(dim=1).max())
-    tokens = tokens[:, :length]
-    states = model.token_embedding(tokens) + model.positional_embedding[:length]
-    states = model.ln_final(model.transformer(states, attn_mask=model.attn_mask[:length, :length]))
-    ends = states[torch.arange(len(tokens)), tokens.argmax(dim=1)]
-    return functional.normalize(ends @ model.text_projection, dim=-1)
+    """`model.encode_text`, normalized, at the length of the longest text: (n, context) int64 -> (n, dim)."""
+    return functional.normalize(cut_to_longest(model)(tokens), dim=-1)
 
 
 def _split(items: Sequence[T], size: int) -> list[Sequence[T]]:
