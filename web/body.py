@@ -55,6 +55,11 @@ def number(name: str, value: Any) -> float:
     return float(value)
 
 
+def files(name: str, value: Any) -> list[bytes]:
+    """What a list of base64 stands for."""
+    return [file_bytes(f"{name}[{place}]", text) for place, text in enumerate(strings(name, value))]
+
+
 def file_bytes(name: str, text: str) -> bytes:
     """What base64 stands for."""
     try:

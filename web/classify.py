@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from search.errors import BadQuery
 from search.prompts import PLAIN, templates_of
 from search.query import IdTerm
-from web.body import FORMS, file_bytes, read_object, string, strings, whole
+from web.body import FORMS, files, read_object, string, strings, whole
 from web.current import choose_shelf
 from web.embed import MAX_ITEMS, rows_of_images
 from web.library import Shelf
@@ -86,12 +86,11 @@ def _from_form(request: Request) -> Asked:
 
 def _from_json(request: Request) -> Asked:
     body = read_object(request, _FIELDS, '{"images": ["<base64>"], "labels": ["dog", "cat"]}')
-    encoded = strings("images", body.get("images", []))
     ids = body.get("image_ids", [])
     if not isinstance(ids, list):
         raise BadQuery("image_ids is a list of whole numbers")
     return Asked(
-        images=[file_bytes(f"images[{place}]", text) for place, text in enumerate(encoded)],
+        images=files("images", body.get("images", [])),
         image_ids=[whole(f"image_ids[{place}]", image_id) for place, image_id in enumerate(ids)],
         labels=strings("labels", body.get("labels", [])),
         templates=_templates(body.get("templates", PLAIN)),

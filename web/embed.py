@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from search.errors import BadPicture, BadQuery
 from search.query import ImageTerm
 from search.searcher import Searcher
-from web.body import FORMS, file_bytes, read_object, string, strings
+from web.body import FORMS, files, read_object, string, strings
 from web.current import choose_shelf
 from web.params import read_text
 from web.present import model_name
@@ -72,8 +72,7 @@ def _read(request: Request) -> Items:
     else:
         body = read_object(request, _FIELDS, '{"texts": ["a dog"], "images": ["<base64>"]}')
         texts = strings("texts", body.get("texts", []))
-        encoded = strings("images", body.get("images", []))
-        images = [file_bytes(f"images[{place}]", text) for place, text in enumerate(encoded)]
+        images = files("images", body.get("images", []))
         collection = string("collection", body.get("collection", ""))
     if not 1 <= (count := len(texts) + len(images)) <= MAX_ITEMS:
         raise BadQuery(f"{count} texts and images; give 1 to {MAX_ITEMS}")

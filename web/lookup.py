@@ -10,12 +10,12 @@ from flask import Blueprint, Request, request
 from search.errors import BadQuery
 from search.lookup import Candidate, by_id, by_image
 from web.api import image_to_dict
-from web.body import FORMS, file_bytes, read_object, string, whole
+from web.body import FORMS, read_object, string, whole
 from web.current import choose_shelf
 from web.library import Shelf
 from web.params import read_number
 from web.present import tiles_of_hits
-from web.terms import DEFAULT_K, fetched
+from web.terms import DEFAULT_K, sent
 
 blueprint = Blueprint("lookup", __name__, url_prefix="/api/v1")
 
@@ -68,14 +68,5 @@ def _from_json(request: Request) -> Question:
     if len(given := [kind for kind in _KINDS if kind in body]) != 1:
         raise BadQuery(f"give one of {', '.join(_KINDS)}, not {' and '.join(given) or 'none'}")
     k, collection = whole("k", body.get("k", DEFAULT_K)), string("collection", body.get("collection", ""))
-    return Question(_picture(given[0], body[given[0]]), k, collection)
-
-
-def _picture(kind: str, content: Any) -> bytes | int:
-    match kind:
-        case "image":
-            return file_bytes("image", string("image", content))
-        case "url":
-            return fetched(string("url", content))
-        case _:
-            return whole("image_id", content)
+    kind, content = given[0], body[given[0]]
+    return Question(whole(kind, content) if kind == "image_id" else sent(kind, content), k, collection)

@@ -124,12 +124,15 @@ def _weightless(kind: str, content: Any) -> Term:
             return TextTerm(read_text(string("text", content)))
         case "image_id":
             return IdTerm(whole("image_id", content))
-        case "image":
-            return ImageTerm(file_bytes("image", string("image", content)))
-        case "url":
-            return ImageTerm(fetched(string("url", content)))
+        case "image" | "url":
+            return ImageTerm(sent(kind, content))
         case _:
             return VectorTerm(_vector(content))
+
+
+def sent(kind: str, content: Any) -> bytes:
+    """The file of a picture that came as `image`, in base64, or as `url`. Raises BadQuery."""
+    return fetched(string(kind, content)) if kind == "url" else file_bytes(kind, string(kind, content))
 
 
 def fetched(url: str) -> bytes:
