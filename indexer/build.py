@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -19,12 +20,14 @@ from indexer.plan import Plan, Work, make_plan
 from indexer.report import Report
 from indexer.resolve import Resolver
 from indexer.scan import scan
+from search.background import BACKGROUND_TEXTS
 from search.changes import Changes, StoredVector
 from search.collection import Collection
+from search.errors import NoTextTower
 from search.image import SCALED
 from search.long_texts import encode_long
 from search.settings import MAX_PIXELS
-from search.types import Root
+from search.types import IndexPolicy, Root
 
 if TYPE_CHECKING:
     from search.encoder import Encoder
@@ -39,7 +42,8 @@ FILES_A_TRANSACTION = 1024
 @dataclass(frozen=True, slots=True)
 class Options:
     """How much at once: images through the model, threads that decode; the pixel limit; whether captions that do not
-    fit the model are embedded in parts or their beginning only; and whether JPEGs are decoded whole.
+    fit the model are embedded in parts or their beginning only; whether JPEGs are decoded whole; and what the index
+    shall be, None for the same as before.
     """
 
     batch_size: int = 64
@@ -48,6 +52,7 @@ class Options:
     split_captions: bool = True
     publish_seconds: float = PUBLISH_SECONDS
     exact_decode: bool = False
+    index: IndexPolicy | None = None
 
     def short_side(self, encoder: Encoder) -> int | None:
         """What a scaled decode must leave for this encoder; None for decoding whole."""
@@ -99,7 +104,7 @@ class _Build:
         self._read([work for plan in plans for work in plan.to_read])
         self._recaption([work for plan in plans for work in plan.to_recaption])
         self._sweep(plans)
-        self._collection.publish_if_changed()
+        self._publish()
         report = self._report
         report.interrupted = self._stop.is_set()
         report.seconds = time.perf_counter() - started
@@ -216,10 +221,17 @@ class _Build:
             self._collection.catalog.apply(changes)
             self._report.write_seconds += time.perf_counter() - started
 
+    def _publish(self) -> None:
+        """Publish what changed; the model, when it is here, leaves the texts that indexes are measured with."""
+        if self._report.encoded and self._collection.background() is None:
+            with suppress(NoTextTower):
+                self._collection.keep_background(self._load_encoder().encode_texts(BACKGROUND_TEXTS))
+        self._collection.publish_if_changed(self._options.index)
+
     def _publish_now_and_then(self) -> None:
         if time.monotonic() < self._publish_at:
             return
         started = time.monotonic()
-        self._collection.publish_if_changed()
+        self._publish()
         cost = time.monotonic() - started
         self._publish_at = time.monotonic() + max(self._options.publish_seconds, 10 * cost)

@@ -16,6 +16,7 @@ from search.errors import SearchError
 from search.exit_codes import ERROR, INTERRUPTED, NO, OK
 from search.prompts import PLACE, PLAIN, TEMPLATE_SETS
 from search.settings import MAX_MEGAPIXELS, Settings
+from search.types import INDEX_KINDS, MIN_RECALL
 
 VERBS = {
     "build": "make pictures searchable, or bring a collection up to date with folders",
@@ -74,6 +75,7 @@ def parser() -> argparse.ArgumentParser:
             default="split",
             help="embed captions that do not fit the model in parts, or their beginning only (default: %(default)s)",
         )
+        _index_options(by_name[name])
     by_name["verify"].add_argument("--repair", action="store_true", help="make again what is derived, then check again")
     by_name["remove"].add_argument("paths", nargs="+", metavar="PATH", help="a file or a folder with all below it")
     return root
@@ -164,6 +166,28 @@ def _speed_options(verb: argparse.ArgumentParser, settings: Settings) -> None:
     verb.add_argument(
         "--exact-decode", action="store_true", help="decode large JPEGs whole: slower, and no different to the eye"
     )
+
+
+def _index_options(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--index",
+        choices=INDEX_KINDS,
+        help="compare every vector, or scan codes of them and compare the best again; auto, the default for a new "
+        "collection, chooses by size and measured recall; remembered",
+    )
+    verb.add_argument(
+        "--min-recall",
+        type=_share,
+        metavar="R",
+        help=f"the recall@10 that a scan must reach, or every vector is compared ({MIN_RECALL}); remembered",
+    )
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{value} is no share; give 0 to 1")
+    return value
 
 
 def _positive(text: str) -> int:

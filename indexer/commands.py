@@ -37,7 +37,7 @@ from search.exit_codes import INTERRUPTED, NO, OK
 from search.models import MODELS, Hub, local_models
 from search.prompts import templates_of
 from search.settings import Settings
-from search.types import Root
+from search.types import IndexPolicy, Root
 from search.verify import repair
 from search.verify import verify as find_problems
 
@@ -160,7 +160,11 @@ def _run(
     collection: Collection, roots: Sequence[Root], load: LoadEncoder, arguments: Namespace, stop: threading.Event
 ) -> Report:
     """One build with a progress bar, if stderr is a terminal."""
-    options = replace(_options(arguments), split_captions=arguments.long_captions == "split")
+    options = replace(
+        _options(arguments),
+        split_captions=arguments.long_captions == "split",
+        index=_index_policy(collection.published().policy, arguments),
+    )
     with tqdm(unit=" images", disable=None, dynamic_ncols=True) as bar:
 
         def show(report: Report, done: int, total: int) -> None:
@@ -211,6 +215,13 @@ def _options(arguments: Namespace) -> Options:
         exact_decode=arguments.exact_decode,
     )
     return replace(options, workers=arguments.workers) if arguments.workers else options
+
+
+def _index_policy(last: IndexPolicy, arguments: Namespace) -> IndexPolicy:
+    """What is asked now, and for the rest what was asked before."""
+    return IndexPolicy(
+        arguments.index or last.kind, last.min_recall if arguments.min_recall is None else arguments.min_recall
+    )
 
 
 def _tell(report: Report, arguments: Namespace) -> int:

@@ -47,7 +47,7 @@ def status(facts: dict[str, Any]) -> str:
         f"model       {facts['model']} ({facts['dim']} dimensions, weights {facts['weights_digest'][:12]})",
         f"images      {facts['images']:,}",
         f"texts       {facts['texts']:,}",
-        f"index       {facts['index']}, generation {facts['generation']}"
+        f"index       {facts['index']}, {_recalls(facts['recall'])}generation {facts['generation']}"
         + ("" if facts["published"] else "; not up to date: run python -m indexer update"),
         f"on disk     {sizes}",
         *(f"folder      {root['path']}" + _rules(root) for root in facts["roots"]),
@@ -56,6 +56,12 @@ def status(facts: dict[str, Any]) -> str:
         *(f"            {failure['path']}: {failure['reason']}" for failure in facts["failures"][:SHOWN]),
     ]
     return "\n".join(lines + _more(facts["failures"]))
+
+
+def _recalls(recall: dict[str, dict[str, float]]) -> str:
+    """What was measured of the images' index, before a comma."""
+    measured = recall.get("images", {})
+    return "".join(f"recall@10 {value:.3f} for {modality} queries, " for modality, value in measured.items())
 
 
 def findings(found: Findings) -> str:

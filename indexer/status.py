@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from search.collection import Collection
+from search.types import TARGETS
 
 
 def facts_of(collection: Collection) -> dict[str, Any]:
@@ -20,6 +21,7 @@ def facts_of(collection: Collection) -> dict[str, Any]:
         "images": counts["images"],
         "texts": counts["texts"],
         "index": collection.index("images").kind,
+        "recall": {target: collection.recall(target) for target in TARGETS},
         "generation": state.generation,
         "published": state.changes == state.published_changes,
         "size_bytes": collection.sizes(),

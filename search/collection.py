@@ -9,14 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
+from search.background import load_background, save_background
 from search.catalog import Catalog
 from search.errors import CollectionError, CollectionNotFound, EncoderMismatch
-from search.index import REPAIR, ExactIndex, Ids, VectorIndex, Vectors
+from search.exact_index import ExactIndex
+from search.index import REPAIR, Ids, VectorIndex, Vectors
+from search.index_recall import make_probes
+from search.kinds import Publication, choose, open_index
 from search.lock import write_lock
-from search.types import TARGETS, EncoderIdentity, Target
+from search.types import TARGETS, EncoderIdentity, IndexFacts, IndexPolicy, Target
 
 CATALOG_FILE = "catalog.sqlite"
 LOCK_FILE = "build.lock"
+BACKGROUND_FILE = "background.npz"
 THUMBNAILS = "thumbnails"
 
 
@@ -76,20 +81,44 @@ class Collection:
                 self._refresh(generation)
         return self._live[1][target]
 
-    def publish(self) -> None:
-        """Make the indexes again from the catalog and name them as live. The caller is the only writer."""
+    def published(self) -> Publication:
+        """How the live indexes were chosen and what is known of them."""
+        return Publication.load(self._publication_file(self.catalog.state().generation))
+
+    def recall(self, target: Target) -> dict[str, float]:
+        """What was measured of the live index, by modality; nothing of one that compares everything."""
+        facts = self.published().facts.get(target)
+        return facts.recall if facts else {}
+
+    def publish(self, policy: IndexPolicy | None = None) -> None:
+        """Make the indexes again from the catalog and name them as live. The caller is the only writer.
+
+        `policy` says what they shall be; None is the same as the last time.
+        """
         state = self.catalog.state()
-        generation = state.generation + 1
+        policy, generation = policy or self.published().policy, state.generation + 1
+        exact = {target: ExactIndex.build(self.identity.dim, self._vectors(target)) for target in TARGETS}
+        facts: dict[Target, IndexFacts] = {}
         for target in TARGETS:
-            ExactIndex.build(self.identity.dim, self._vectors(target)).save(self.index_file(target, generation))
+            probes = make_probes(target, exact, self.background())
+            index, facts[target] = choose(exact[target], policy, probes, self._last_index(target))
+            index.save(self.index_file(target, generation))
+        Publication(policy, facts).save(self._publication_file(generation))
         self.catalog.publish(generation, state.changes)
         self._remove_all_but(generation)
 
-    def publish_if_changed(self) -> None:
-        """Publish unless the live indexes hold the catalog's vectors already."""
+    def publish_if_changed(self, policy: IndexPolicy | None = None) -> None:
+        """Publish unless the live indexes hold the catalog's vectors already, as `policy` asks for them."""
         state = self.catalog.state()
-        if state.changes != state.published_changes:
-            self.publish()
+        if state.changes != state.published_changes or policy not in (None, self.published().policy):
+            self.publish(policy)
+
+    def background(self) -> Vectors | None:
+        """The vectors of search.background.BACKGROUND_TEXTS, (n, dim), if they were kept here."""
+        return load_background(self.directory / BACKGROUND_FILE)
+
+    def keep_background(self, vectors: Vectors) -> None:
+        save_background(self.directory / BACKGROUND_FILE, vectors)
 
     def sizes(self) -> dict[str, int]:
         """Bytes on disk: of the catalog, with its journal, of the indexes, and of the thumbnails that pages showed."""
@@ -106,6 +135,16 @@ class Collection:
         for ids, stored in self.catalog.vectors(target):
             yield ids, np.frombuffer(b"".join(stored), "<f2").reshape(len(ids), -1).astype(np.float32)
 
+    def _publication_file(self, generation: int) -> Path:
+        return self.directory / f"published-{generation:08d}.json"
+
+    def _last_index(self, target: Target) -> VectorIndex | None:
+        """The live index, if it is in order: what is published next can do without."""
+        try:
+            return self.index(target)
+        except CollectionError:
+            return None
+
     def _refresh(self, generation: int) -> None:
         if self._live[0] == generation:
             return
@@ -115,16 +154,16 @@ class Collection:
             if self.catalog.state().generation == generation:
                 raise CollectionError(f"{self.directory} has lost its index: {REPAIR}") from None
 
-    def _open_index(self, target: Target, generation: int) -> ExactIndex:
+    def _open_index(self, target: Target, generation: int) -> VectorIndex:
         if generation == 0:
             return ExactIndex.build(self.identity.dim, ())
-        return ExactIndex.open(self.index_file(target, generation))
+        return open_index(self.index_file(target, generation))
 
     def _remove_all_but(self, generation: int) -> None:
         """Remove what older generations and interrupted publications left. Readers keep what they have mapped."""
-        live = {self.index_file(target, generation) for target in TARGETS}
-        for target in TARGETS:
-            for file in self.directory.glob(f"{target}-*"):
+        live = {self._publication_file(generation), *(self.index_file(target, generation) for target in TARGETS)}
+        for kind in ("published", *TARGETS):
+            for file in self.directory.glob(f"{kind}-*"):
                 if file not in live:
                     file.unlink()
 

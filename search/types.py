@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +17,13 @@ Target = Literal["images", "texts"]
 """What a search returns: pictures, or the captions that came with them."""
 
 TARGETS: tuple[Target, ...] = ("images", "texts")
+
+IndexKind = Literal["auto", "exact", "scan"]
+"""What may be asked of an index: every vector compared, or codes of them first, or whichever is better."""
+
+INDEX_KINDS: tuple[IndexKind, ...] = ("auto", "exact", "scan")
+
+MIN_RECALL = 0.99
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +107,28 @@ class Root:
     path: str
     exclude: tuple[str, ...] = ()
     include_hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class IndexPolicy:
+    """What is asked of the index: a kind, and the least recall@10 of one that does not compare everything."""
+
+    kind: IndexKind = "auto"
+    min_recall: float = MIN_RECALL
+
+
+@dataclass(frozen=True, slots=True)
+class IndexFacts:
+    """What is known of a published index.
+
+    `recall` is recall@10 of the scan by what queries are made of, also where it was too low and the index is exact;
+    empty where nothing was measured. `candidates` is how many rows the scan compares again.
+    """
+
+    kind: str
+    vectors: int
+    recall: dict[str, float] = field(default_factory=dict)
+    candidates: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from search.changes import Changes
 from search.collection import Collection
 from search.errors import CollectionError
 from search.index import unit_rows
-from search.types import TARGETS, Target
+from search.types import TARGETS, IndexPolicy, Target
 
 
 @dataclass(slots=True)
@@ -42,6 +42,7 @@ def verify(collection: Collection) -> Findings:
     findings = Findings(catalog=collection.catalog.damage())
     findings.bad_vectors = sorted({image for target in TARGETS for image in _bad_vectors(collection, target)})
     findings.indexes = [problem for target in TARGETS for problem in _index_problems(collection, target)]
+    findings.indexes += _publication_problems(collection)
     findings.missing_files = [path for path in collection.catalog.paths() if not os.path.lexists(path)]
     return findings
 
@@ -54,7 +55,7 @@ def repair(collection: Collection, findings: Findings) -> None:
     if findings.bad_vectors:
         collection.catalog.apply(Changes(removed=findings.bad_vectors))
     if findings.indexes or findings.bad_vectors:
-        collection.publish()
+        collection.publish(IndexPolicy() if _publication_problems(collection) else None)
 
 
 def _bad_vectors(collection: Collection, target: Target) -> Iterator[int]:
@@ -67,6 +68,14 @@ def _bad_vectors(collection: Collection, target: Target) -> Iterator[int]:
         good[whole] = unit_rows(rows.astype(np.float32))
         bad = [int(row) for row in ids[~good]]
         yield from bad if target == "images" else (text.image_id for text in collection.catalog.texts(bad).values())
+
+
+def _publication_problems(collection: Collection) -> list[str]:
+    try:
+        collection.published()
+    except CollectionError as error:
+        return [str(error)]
+    return []
 
 
 def _index_problems(collection: Collection, target: Target) -> Iterator[str]:

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from indexer.build import Options, build
+from search.background import BACKGROUND_TEXTS
 from search.collection import Collection
 from search.errors import CollectionBusy
 from search.searcher import Searcher
@@ -322,3 +323,10 @@ def test_progress_counts_every_file_read_up_to_the_last(
         )
     assert seen[-1] == (4, 4, 4)
     assert [done for _, done, _ in seen] == sorted(done for _, done, _ in seen)
+
+
+def test_a_build_leaves_the_texts_that_indexes_are_measured_with(
+    collection: Collection, index: Build, photos: Path, encoder: ColorEncoder
+) -> None:
+    index(photos)
+    assert np.array_equal(collection.background(), encoder.encode_texts(BACKGROUND_TEXTS))

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 from search.catalog import Catalog
+from search.changes import Changes, FileStamp, NewImage
 from search.collection import Collection
 from search.errors import CollectionError, CollectionNotFound
+from search.kinds import LEAST_SCAN
 from search.searcher import Searcher
+from search.types import EncoderIdentity, Facts, IndexPolicy
 from search.verify import repair, verify
 from tests.colors import ColorEncoder
 from tests.conftest import Build, paint
@@ -55,7 +58,7 @@ def test_only_the_live_generation_stays_on_disk(collection: Collection, index: B
     (photos / "red.png").unlink()
     index(photos)
     files = sorted(file.name for file in collection.directory.iterdir() if "-0" in file.name)
-    assert files == ["images-00000002.faiss", "texts-00000002.faiss"]
+    assert files == ["images-00000002.faiss", "published-00000002.json", "texts-00000002.faiss"]
 
 
 def test_readers_query_without_error_while_a_writer_publishes(
@@ -156,3 +159,45 @@ def test_verify_finds_and_repair_rebuilds_lost_and_damaged_index_files(filled: C
 def test_verify_names_files_that_are_gone(filled: Collection, photos: Path) -> None:
     (photos / "red.png").unlink()
     assert verify(filled).missing_files == [str(photos / "red.png")]
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Collection:
+    """A collection of vectors without files, large enough for a scan."""
+    collection = Collection.create(tmp_path / "large", EncoderIdentity("m", "a", "0" * 64, 16, "p"))
+    rows = np.random.default_rng(5).normal(size=(LEAST_SCAN + 9, 16)) * np.geomspace(1, 0.2, 16)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    images = [
+        NewImage(FileStamp(f"/p/{number}.jpg", 1, 1), number.to_bytes(32), Facts(1, 1, "JPEG"), row)
+        for number, row in enumerate(rows.astype(np.float16))
+    ]
+    collection.catalog.apply(Changes(added=images))
+    return collection
+
+
+def test_a_scan_is_asked_for_once_and_goes_on(large: Collection) -> None:
+    large.keep_background(np.eye(16, dtype=np.float32))
+    large.publish(IndexPolicy("scan"))
+    reader = Collection.open(large.directory)
+    assert reader.index("images").kind == "scan"
+    assert reader.index("texts").kind == "exact"
+    assert reader.published().facts["images"].recall.keys() == {"image", "text"}
+    large.publish_if_changed()
+    assert large.catalog.state().generation == 1
+    large.catalog.apply(Changes(removed=[7]))
+    large.publish_if_changed()
+    assert reader.index("images").kind == "scan"
+    assert len(reader.index("images")) == LEAST_SCAN + 8
+    large.publish_if_changed(IndexPolicy("exact"))
+    assert reader.index("images").kind == "exact"
+
+
+def test_verify_finds_and_repair_makes_a_damaged_publication(large: Collection) -> None:
+    large.publish(IndexPolicy("scan"))
+    files = [file.name for file in large.directory.glob("published-*.json")]
+    assert files == ["published-00000001.json"]
+    (large.directory / files[0]).write_text("{")
+    findings = verify(large)
+    assert "damaged" in findings.indexes[0]
+    repair(large, findings)
+    assert verify(large).indexes == []

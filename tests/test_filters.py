@@ -13,8 +13,8 @@ import pytest
 from search.changes import Changes, FileStamp, NewImage
 from search.collection import Collection
 from search.errors import BadQuery
+from search.exact_index import ExactIndex
 from search.filters import Filter, first_moment, moment_after
-from search.index import ExactIndex
 from search.query import TextTerm
 from search.searcher import Searcher
 from search.types import Facts, Root

@@ -31,7 +31,7 @@ HOMES = {
         *MODELS,
     },
     "timm": {"search/timm_tower.py"},
-    "faiss": {"search/index.py"},
+    "faiss": {"search/exact_index.py", "search/scan_index.py", "search/kinds.py"},
     "sqlalchemy": {
         "search/catalog.py",
         "search/apply.py",

@@ -10,7 +10,7 @@ import pytest
 from search.changes import Changes
 from search.collection import Collection
 from search.errors import BadQuery
-from search.index import ExactIndex
+from search.exact_index import ExactIndex
 from search.query import IdTerm, TextTerm
 from search.ranking import Cursor, rank
 from search.searcher import Searcher

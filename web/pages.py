@@ -105,6 +105,7 @@ def status() -> str:
         identity=shelf.collection.identity,
         counts=shelf.catalog.counts(),
         index=shelf.collection.index("images"),
+        recall=shelf.collection.recall("images"),
         state=state,
         size_bytes=sum(shelf.collection.sizes().values()),
         folders=[PurePath(root.path).name for root in roots],

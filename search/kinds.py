@@ -1,0 +1,99 @@
+"""Which kind of index is published: by size, and by the recall that is measured on the vectors themselves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Self
+
+import faiss
+
+from search.errors import CollectionError
+from search.exact_index import ExactIndex
+from search.files import replace_file
+from search.index import REPAIR, VectorIndex
+from search.index_recall import K, Probes, nearest, recall
+from search.scan_index import CANDIDATES, CANDIDATES_A_HIT, EXACT_SHARE, ScanIndex, train_codes
+from search.types import IndexFacts, IndexPolicy, Target
+
+SCAN_FROM = 50_000
+"""As many vectors are compared in a few milliseconds; from here on codes are worth their making."""
+
+LEAST_SCAN = EXACT_SHARE * (CANDIDATES + K * CANDIDATES_A_HIT)
+"""With fewer, a scan would compare all of them anyway."""
+
+_CANDIDATES = (CANDIDATES, 2 * CANDIDATES, 4 * CANDIDATES)
+_TRAINING_ROWS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What the indexes of one generation were asked to be, and what they are."""
+
+    policy: IndexPolicy = field(default_factory=IndexPolicy)
+    facts: dict[Target, IndexFacts] = field(default_factory=dict)
+
+    def save(self, file: Path) -> None:
+        aside = file.with_suffix(".new")
+        aside.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
+        replace_file(aside, file)
+
+    @classmethod
+    def load(cls, file: Path) -> Self:
+        """What was saved; of nothing, as before the first publication, nothing is known."""
+        try:
+            stored = json.loads(file.read_text(encoding="utf-8"))
+            facts = {target: IndexFacts(**known) for target, known in stored["facts"].items()}
+            return cls(IndexPolicy(**stored["policy"]), facts)
+        except FileNotFoundError:
+            return cls()
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise CollectionError(f"{file} is damaged: {REPAIR}") from error
+
+
+def open_index(file: Path) -> ExactIndex:
+    """Map the file, of whatever kind; pages are read when a search needs them.
+
+    Raises FileNotFoundError where there is none and CollectionError for a damaged one.
+    """
+    try:
+        index = faiss.read_index(str(file), faiss.IO_FLAG_MMAP_IFC)
+    except RuntimeError as error:
+        if not file.exists():
+            raise FileNotFoundError(file) from error
+        raise CollectionError(f"{file} is not a readable index: {REPAIR}") from error
+    if not isinstance(index, faiss.IndexIDMap):
+        raise CollectionError(f"{file} holds an index of another kind: {REPAIR}")
+    return ScanIndex(index) if isinstance(faiss.downcast_index(index.index), faiss.IndexRefine) else ExactIndex(index)
+
+
+def choose(
+    exact: ExactIndex, policy: IndexPolicy, probes: Mapping[str, Probes], last: VectorIndex | None
+) -> tuple[ExactIndex, IndexFacts]:
+    """The index to publish for the vectors of `exact`, and what is known of it.
+
+    A scan is measured with the `probes`. The codes of the `last` index serve on until recall with them falls short of
+    the policy's: the vectors have drifted. Codes trained anew are given more candidates until they reach it, and where
+    that does not help either, the index stays exact.
+    """
+    count = len(exact)
+    if policy.kind == "exact" or count < (LEAST_SCAN if policy.kind == "scan" else SCAN_FROM):
+        return exact, IndexFacts("exact", count)
+    true = {modality: nearest(exact, some, exact=True) for modality, some in probes.items()}
+    measured: dict[str, float] = {}
+    for index in _scans(exact, last):
+        measured = {what: recall(nearest(index, some, exact=False), true[what]) for what, some in probes.items()}
+        if min(measured.values()) >= policy.min_recall:
+            return index, IndexFacts("scan", count, measured, index.candidates)
+    return exact, IndexFacts("exact", count, measured)
+
+
+def _scans(exact: ExactIndex, last: VectorIndex | None) -> Iterator[ScanIndex]:
+    """Scans of the same rows to try, the cheapest first."""
+    if isinstance(last, ScanIndex):
+        yield ScanIndex.over(exact, last.codes())
+    index = ScanIndex.over(exact, train_codes(exact.sample(_TRAINING_ROWS)[1]))
+    for index.candidates in _CANDIDATES:
+        yield index
