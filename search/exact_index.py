@@ -18,6 +18,14 @@ from search.index import Ids, Neighbours, Vectors, checked
 ROWS_A_THREAD = 20_000
 """A single query is scanned by several threads when each has as many rows."""
 
+FEW = 1_000
+"""So few rows are taken out of the index and compared."""
+
+MANY = 0.25
+"""When more of the ids count, neighbours are found among all and those that do not count are passed over."""
+
+SPARE = 50
+
 
 class ExactIndex:
     """FAISS's scan of float16 rows, under the ids of an IndexIDMap."""
@@ -32,12 +40,15 @@ class ExactIndex:
 
     @classmethod
     def build(cls, dim: int, batches: Iterable[tuple[Ids, Vectors]]) -> ExactIndex:
-        """An index over ids (n,) and unit rows (n, dim), batch by batch."""
+        """An index over ids (n,), ascending from batch to batch, and unit rows (n, dim)."""
         rows = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
         index = faiss.IndexIDMap(rows)
         for ids, vectors in batches:
             index.add_with_ids(checked(vectors, dim), ids)
-        return ExactIndex(index)
+        made = ExactIndex(index)
+        if (np.diff(made.ids) <= 0).any():
+            raise ValueError("the ids do not ascend")
+        return made
 
     def save(self, file: Path) -> None:
         aside = file.with_suffix(".new")
@@ -49,10 +60,42 @@ class ExactIndex:
 
     def search(self, queries: Vectors, k: int, among: Ids | None = None, *, exact: bool = True) -> Neighbours:  # noqa: ARG002
         queries = checked(queries, self.rows.d)
-        k = min(k, max(len(self) if among is None else len(among), 1))
+        if among is None:
+            return self._scanned(queries, k, None)
+        if len(among) > MANY * len(self) and (found := self._passed_over(queries, k, among)):
+            return found
+        places = np.searchsorted(self.ids, among)
+        places = places[self.ids.take(places, mode="clip") == among] if len(self) else places[:0]
+        if not len(places):
+            return _none(len(queries), 1)
+        return self._compared(queries, k, places) if len(places) < FEW else self._scanned(queries, k, places)
+
+    def _passed_over(self, queries: Vectors, k: int, among: Ids) -> Neighbours | None:
+        """The k nearest of many ids, from the neighbours among all; None where these do not reach so far.
+
+        When every second row counts, choosing costs a scan more than comparing.
+        """
+        found = self._scanned(queries, SPARE + 2 * k * len(self) // len(among), None)
+        member = among.take(np.searchsorted(among, found.ids), mode="clip") == found.ids
+        if member.sum(axis=1).min() < k:
+            return None
+        first = np.argsort(~member, axis=1, kind="stable")[:, :k]
+        return Neighbours(np.take_along_axis(found.scores, first, 1), np.take_along_axis(found.ids, first, 1))
+
+    def _compared(self, queries: Vectors, k: int, places: Ids) -> Neighbours:
+        """The neighbours among the rows at a few places."""
+        scores = queries @ self.rows.reconstruct_batch(places).T
+        return _merged([Neighbours(scores, np.broadcast_to(self.ids[places], scores.shape))], k)
+
+    def _scanned(self, queries: Vectors, k: int, places: Ids | None) -> Neighbours:
+        """The neighbours among all rows or those at some places."""
+        k = min(k, max(len(self) if places is None else len(places), 1))
         if not len(self):
-            return Neighbours(np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), -1))
-        member = None if among is None else np.isin(self.ids, among)
+            return _none(len(queries), k)
+        member = None
+        if places is not None:
+            member = np.zeros(len(self), bool)
+            member[places] = True
         parts = _parts(len(self)) if len(queries) == 1 else [(0, len(self))]
         found = list(_threads().map(lambda part: self._scan(queries, k, part, member), parts))
         return found[0] if len(found) == 1 else _merged(found, k)
@@ -60,8 +103,7 @@ class ExactIndex:
     def _scan(self, queries: Vectors, k: int, part: tuple[int, int], member: NDArray[np.bool_] | None) -> Neighbours:
         """The neighbours among the rows from one place up to another, of which `member` says whether they count."""
         options = faiss.SearchParameters(sel=_selector(part, member))  # type: ignore[call-arg]
-        scores, places = self.rows.search(queries, k, params=options)
-        return self.named(scores, places)
+        return self.named(*self.rows.search(queries, k, params=options))
 
     def named(self, scores: Vectors, places: Ids) -> Neighbours:
         """Places in the index -> ids."""
@@ -75,6 +117,11 @@ class ExactIndex:
     def contents(self, start: int, count: int) -> tuple[Ids, Vectors]:
         count = max(0, min(count, len(self) - start))
         return self.ids[start : start + count], self.rows.reconstruct_n(start, count)
+
+
+def _none(queries: int, k: int) -> Neighbours:
+    """What a search finds where there is nothing."""
+    return Neighbours(np.full((queries, k), -np.inf, np.float32), np.full((queries, k), -1))
 
 
 def _selector(part: tuple[int, int], member: NDArray[np.bool_] | None) -> faiss.IDSelector:

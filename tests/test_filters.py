@@ -102,16 +102,17 @@ def test_texts_are_filtered_by_their_image(collection: Collection, photos: Path,
 
 def test_the_index_finds_the_same_among_some_ids_as_brute_force_does() -> None:
     rng = np.random.default_rng(0)
-    rows = rng.standard_normal((500, 16)).astype(np.float32)
+    rows = rng.standard_normal((5_000, 16)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    ids = rng.permutation(10_000)[:500].astype(np.int64)
+    rows = rows.astype(np.float16).astype(np.float32)
+    ids = np.sort(rng.permutation(10_000)[:5_000]).astype(np.int64)
     index = ExactIndex.build(16, [(ids, rows)])
-    for share in (0.5, 0.05, 0.01):
-        chosen = rng.random(500) < share
+    for chosen in (rng.random(5_000) < 0.5, rng.random(5_000) < 0.21, rng.random(5_000) < 0.001, rows @ rows[0] < 0):
         order = np.argsort(-(rows[chosen] @ rows[0]))[:5]
-        found = index.search(rows[:1], 5, np.sort(ids[chosen])).ids[0]
+        found = index.search(rows[:1], 5, ids[chosen]).ids[0]
         assert [id_ for id_ in found.tolist() if id_ >= 0] == ids[chosen][order].tolist()
     assert index.search(rows[:1], 5, np.array([], np.int64)).ids.tolist() == [[-1]]
+    assert index.search(rows[:1], 5, np.array([10_001], np.int64)).ids.tolist() == [[-1]]
 
 
 @pytest.mark.parametrize(

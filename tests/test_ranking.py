@@ -93,6 +93,6 @@ def test_what_no_page_gave_is_no_cursor(text: str) -> None:
 
 def test_ranking_closes_a_group_of_equal_scores_that_is_cut() -> None:
     rows = np.tile(np.array([[1, 0]], np.float32), (50, 1))
-    index = ExactIndex.build(2, [(np.arange(50, 0, -1), np.concatenate([rows[:45], [[0, 1]] * 5]).astype(np.float32))])
+    index = ExactIndex.build(2, [(np.arange(1, 51), np.concatenate([rows[:45], [[0, 1]] * 5]).astype(np.float32))])
     ranked = rank(index, np.array([1, 0], np.float32), 3, None)
-    assert [id_ for _, id_ in ranked] == list(range(6, 51))
+    assert [id_ for _, id_ in ranked] == list(range(1, 46))
