@@ -2,40 +2,35 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import threading
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, replace
 from itertools import takewhile
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from tqdm import tqdm
 
-from indexer import say
-from indexer.build import Options
+from indexer import measure, say
+from indexer.asked import classified, options_of, pictures_of, root_of
 from indexer.build import build as run_build
-from indexer.classify import Classified, classify_files, labels_in
-from indexer.evaluate import accuracy, truths
-from indexer.opening import LoadEncoder, load_by_name, open_collection, open_or_create
+from indexer.classify import labels_in
+from indexer.opening import LoadEncoder, open_collection, open_or_create
 from indexer.report import Report
 from indexer.roots import drop, merge
-from indexer.scan import scan
 from indexer.signals import stop_on_signals
 from indexer.status import facts_of
 from indexer.table import Form, Table
 from indexer.watch import watch as follow_changes
 from search.changes import Changes
-from search.classify import make_classifier
 from search.collection import Collection
-from search.errors import BadQuery, CollectionBusy, CollectionError
+from search.errors import BadQuery, CollectionBusy
 from search.exit_codes import INTERRUPTED, NO, OK
 from search.models import MODELS, Hub, local_models
-from search.prompts import templates_of
 from search.settings import Settings
 from search.types import IndexPolicy, Root
 from search.verify import repair
@@ -43,7 +38,7 @@ from search.verify import verify as find_problems
 
 
 def build(arguments: Namespace) -> int:
-    asked = [_root(folder, arguments) for folder in arguments.folders]
+    asked = [root_of(folder, arguments) for folder in arguments.folders]
     collection, load = open_or_create(
         arguments.collection, model=arguments.model, device=arguments.device, tell=say.note
     )
@@ -89,7 +84,7 @@ def watch(arguments: Namespace) -> int:
 def status(arguments: Namespace) -> int:
     with closing(Collection.open(arguments.collection)) as collection:
         facts = facts_of(collection)
-    _print(facts, say.status(facts), arguments)
+    say.result(facts, say.status(facts), arguments)
     return OK
 
 
@@ -100,7 +95,7 @@ def verify(arguments: Namespace) -> int:
             say.note(f"{say.findings(findings)}\nrepairing")
             repair(collection, findings)
             findings = find_problems(collection)
-    _print(findings.to_dict(), say.findings(findings), arguments)
+    say.result(findings.to_dict(), say.findings(findings), arguments)
     return OK if findings.clean else NO
 
 
@@ -108,7 +103,9 @@ def remove(arguments: Namespace) -> int:
     with closing(Collection.open(arguments.collection)) as collection, collection.writing():
         removed = sum(_remove(collection, os.path.abspath(path)) for path in arguments.paths)
         collection.publish_if_changed()
-    _print({"removed": removed}, f"{removed:,} images are out of the collection; their files are untouched", arguments)
+    say.result(
+        {"removed": removed}, f"{removed:,} images are out of the collection; their files are untouched", arguments
+    )
     return OK if removed else NO
 
 
@@ -119,7 +116,7 @@ def classify(arguments: Namespace) -> int:
         raise BadQuery("--output takes --csv or --json, so that the file can be gone on with")
     table = Table(labels_in(arguments.labels, arguments.labels_file), form)
     held = table.paths_in(arguments.output) if arguments.output else set()
-    found = _pictures(arguments)
+    found = pictures_of(arguments)
     paths = [path for path in found if path not in held]
     with stop_on_signals() as stop:
         done, failed = _classify(paths, table, arguments, stop) if paths else (0, 0)
@@ -131,37 +128,25 @@ def classify(arguments: Namespace) -> int:
 
 
 def eval(arguments: Namespace) -> int:  # noqa: A001 (the verb's name)
-    """Classify pictures whose folders are named like what they show."""
-    of_paths = truths(os.path.abspath(arguments.folder), _pictures(arguments))
-    labels = sorted(set(of_paths.values()))
-    with tqdm(of_paths, unit=" images", disable=None, dynamic_ncols=True) as paths:
-        facts = accuracy(_classified(paths, labels, arguments), of_paths, labels)
-    _print(facts, say.accuracy(facts), arguments)
-    return OK
+    """One of the measurements."""
+    measurement: Callable[[Namespace], int] = getattr(measure, arguments.what)
+    return measurement(arguments)
 
 
 def models(arguments: Namespace) -> int:
     local = local_models(models=Settings.from_environment().models, hub=Hub())
     rows = [{**asdict(info), "here": info.name in local} for info in MODELS]
     others = sorted(set(local) - {info.name for info in MODELS})
-    _print({"models": rows, "others": others}, "\n".join([say.models(local), *others]), arguments)
+    say.result({"models": rows, "others": others}, "\n".join([say.models(local), *others]), arguments)
     return OK
-
-
-def _root(folder: str, arguments: Namespace) -> Root:
-    path = os.path.abspath(folder)
-    if not os.path.isdir(path):
-        what = "is a file; name its folder" if os.path.exists(path) else "does not exist"
-        raise CollectionError(f"{folder} {what}")
-    return Root(path, tuple(arguments.exclude), arguments.include_hidden)
 
 
 def _run(
     collection: Collection, roots: Sequence[Root], load: LoadEncoder, arguments: Namespace, stop: threading.Event
 ) -> Report:
     """One build with a progress bar, if stderr is a terminal."""
-    options = replace(
-        _options(arguments),
+    asked = replace(
+        options_of(arguments),
         split_captions=arguments.long_captions == "split",
         index=_index_policy(collection.published().policy, arguments),
     )
@@ -172,7 +157,7 @@ def _run(
             bar.set_postfix(new=report.new, failed=report.failed, refresh=False)
             bar.update(done - bar.n)
 
-        return run_build(collection, roots, load, options=options, progress=show, stop=stop)
+        return run_build(collection, roots, load, options=asked, progress=show, stop=stop)
 
 
 def _classify(paths: Sequence[str], table: Table, arguments: Namespace, stop: threading.Event) -> tuple[int, int]:
@@ -182,7 +167,7 @@ def _classify(paths: Sequence[str], table: Table, arguments: Namespace, stop: th
     with _results(arguments.output) as out, tqdm(total=len(paths), unit=" images", disable=None) as bar:
         if not arguments.output or not arguments.output.stat().st_size:
             out.write(table.heading)
-        for item in _classified(until_stop, table.labels, arguments):
+        for item in classified(until_stop, table.labels, arguments):
             out.write(table.line(item))
             out.flush()
             bar.update()
@@ -190,31 +175,8 @@ def _classify(paths: Sequence[str], table: Table, arguments: Namespace, stop: th
     return done, failed
 
 
-def _classified(paths: Iterable[str], labels: Sequence[str], arguments: Namespace) -> Iterator[Classified]:
-    encoder = load_by_name(arguments.model, device=arguments.device, tell=say.note)
-    classifier = make_classifier(encoder, labels, templates_of(arguments.templates))
-    return classify_files(paths, encoder, classifier, _options(arguments))
-
-
-def _pictures(arguments: Namespace) -> list[str]:
-    """The paths of the pictures below the folder that is asked for."""
-    found = scan(_root(arguments.folder, arguments))
-    for path, reason in found.unreadable.items():
-        say.note(f"could not be read: {path}: {reason}")
-    return [file.stamp.path for file in found.files]
-
-
 def _results(output: Path | None) -> AbstractContextManager[IO[bytes]]:
     return output.open("ab") if output else nullcontext(sys.stdout.buffer)
-
-
-def _options(arguments: Namespace) -> Options:
-    options = Options(
-        batch_size=arguments.batch_size,
-        max_pixels=arguments.max_megapixels * 1_000_000,
-        exact_decode=arguments.exact_decode,
-    )
-    return replace(options, workers=arguments.workers) if arguments.workers else options
 
 
 def _index_policy(last: IndexPolicy, arguments: Namespace) -> IndexPolicy:
@@ -225,15 +187,8 @@ def _index_policy(last: IndexPolicy, arguments: Namespace) -> IndexPolicy:
 
 
 def _tell(report: Report, arguments: Namespace) -> int:
-    _print(report.to_dict(), say.report(report), arguments)
+    say.result(report.to_dict(), say.report(report), arguments)
     return INTERRUPTED if report.interrupted else OK
-
-
-def _print(facts: dict[str, Any], words: str, arguments: Namespace) -> None:
-    """The result on stdout; odd bytes of a file name go out as they are."""
-    text = json.dumps(facts, indent=2, default=str) if arguments.json else words
-    sys.stdout.buffer.write(os.fsencode(text + "\n"))
-    sys.stdout.flush()
 
 
 def _remove(collection: Collection, path: str) -> int:

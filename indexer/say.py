@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from collections.abc import Container
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from indexer.report import Report
 from search.models import MODELS, ModelInfo
 from search.verify import Findings
+
+if TYPE_CHECKING:
+    from argparse import Namespace
 
 _ACCURACIES = {"top1": "top-1", "top5": "top-5", "mean_per_class": "mean per class"}
 
@@ -19,6 +24,13 @@ SHOWN = 20
 def note(text: str) -> None:
     """Say something that is not the result."""
     print(text, file=sys.stderr, flush=True)
+
+
+def result(facts: dict[str, Any], words: str, arguments: Namespace) -> None:
+    """The result on stdout; odd bytes of a file name go out as they are."""
+    text = json.dumps(facts, indent=2, default=str) if arguments.json else words
+    sys.stdout.buffer.write(os.fsencode(text + "\n"))
+    sys.stdout.flush()
 
 
 def report(done: Report) -> str:

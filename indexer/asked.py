@@ -1,0 +1,50 @@
+"""Parsed arguments -> folders, the pictures below them, what a model says of these, and how much is done at once."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from indexer import say
+from indexer.build import Options
+from indexer.classify import Classified, classify_files
+from indexer.opening import load_by_name
+from indexer.scan import scan
+from search.classify import make_classifier
+from search.errors import CollectionError
+from search.prompts import templates_of
+from search.types import Root
+
+
+def root_of(folder: str, arguments: Namespace) -> Root:
+    """The folder with the rules of its walk. Raises CollectionError for what is no folder."""
+    path = os.path.abspath(folder)
+    if not os.path.isdir(path):
+        what = "is a file; name its folder" if os.path.exists(path) else "does not exist"
+        raise CollectionError(f"{folder} {what}")
+    return Root(path, tuple(arguments.exclude), arguments.include_hidden)
+
+
+def pictures_of(arguments: Namespace) -> list[str]:
+    """The paths of the pictures below the folder that is asked for."""
+    found = scan(root_of(arguments.folder, arguments))
+    for path, reason in found.unreadable.items():
+        say.note(f"could not be read: {path}: {reason}")
+    return [file.stamp.path for file in found.files]
+
+
+def classified(paths: Iterable[str], labels: Sequence[str], arguments: Namespace) -> Iterator[Classified]:
+    encoder = load_by_name(arguments.model, device=arguments.device, tell=say.note)
+    classifier = make_classifier(encoder, labels, templates_of(arguments.templates))
+    return classify_files(paths, encoder, classifier, options_of(arguments))
+
+
+def options_of(arguments: Namespace) -> Options:
+    asked = Options(
+        batch_size=arguments.batch_size,
+        max_pixels=arguments.max_megapixels * 1_000_000,
+        exact_decode=arguments.exact_decode,
+    )
+    return replace(asked, workers=arguments.workers) if arguments.workers else asked
