@@ -31,6 +31,13 @@ VERBS = {
 }
 
 
+MEASUREMENTS = {
+    "classification": "whether pictures are told by labels: a folder with one folder of pictures for each class",
+    "retrieval": "whether captions find their pictures and pictures their captions: recall@k and median rank",
+}
+"""What `eval` can measure."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code."""
     arguments = parser().parse_args(argv)
@@ -59,14 +66,14 @@ def parser() -> argparse.ArgumentParser:
     verbs = root.add_subparsers(dest="verb", required=True, metavar="VERB")
     by_name = {name: verbs.add_parser(name, help=text, description=text.capitalize()) for name, text in VERBS.items()}
     for name, verb in by_name.items():
-        if name != "classify":
+        if name not in ("classify", "eval"):
             verb.add_argument("--json", action="store_true", help="the result as one JSON object")
         if name not in ("models", "classify", "eval"):
             _collection_option(verb, settings)
     _build_options(by_name["build"], settings)
     _classify_options(by_name["classify"], settings)
     _eval_options(by_name["eval"], settings)
-    for name in ("build", "update", "watch", "classify", "eval"):
+    for name in ("build", "update", "watch", "classify"):
         _speed_options(by_name[name], settings)
     for name in ("build", "update", "watch"):
         by_name[name].add_argument(
@@ -81,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
-def _collection_option(verb: argparse.ArgumentParser, settings: Settings) -> None:
+def _collection_option(verb: argparse._ActionsContainer, settings: Settings) -> None:
     verb.add_argument(
         "--collection",
         type=Path,
@@ -114,11 +121,33 @@ def _classify_options(verb: argparse.ArgumentParser, settings: Settings) -> None
 
 
 def _eval_options(verb: argparse.ArgumentParser, settings: Settings) -> None:
-    verb.add_argument("what", choices=("classification",), help="whether pictures are told by labels")
-    verb.add_argument("folder", metavar="FOLDER", help="a folder with one folder of pictures for each class")
-    _templates_option(verb)
-    _model_option(verb, settings)
-    _walk_options(verb)
+    measurements = verb.add_subparsers(dest="what", required=True, metavar="WHAT")
+    by_name = {
+        name: measurements.add_parser(name, help=text, description=text.capitalize())
+        for name, text in MEASUREMENTS.items()
+    }
+    for measurement in by_name.values():
+        measurement.add_argument("--json", action="store_true", help="the result as one JSON object")
+        _model_option(measurement, settings)
+        _walk_options(measurement)
+        _speed_options(measurement, settings)
+    classification, retrieval = by_name["classification"], by_name["retrieval"]
+    classification.add_argument("folder", metavar="FOLDER", help="a folder with one folder of pictures for each class")
+    _templates_option(classification)
+    _gallery_options(retrieval, settings)
+    retrieval.add_argument(
+        "--captions", type=Path, required=True, metavar="FILE", help="COCO's or Karpathy's JSON, token file or CSV"
+    )
+    retrieval.add_argument("--split", metavar="NAME", help='of Karpathy\'s JSON, or "all" (default: test)')
+    retrieval.add_argument("--plot", type=Path, metavar="FILE.png", help="draw recall against k")
+
+
+def _gallery_options(verb: argparse.ArgumentParser, settings: Settings) -> None:
+    pictures = verb.add_mutually_exclusive_group()
+    pictures.add_argument(
+        "folder", nargs="?", metavar="FOLDER", help="a folder of pictures, with all below it, through --model"
+    )
+    _collection_option(pictures, settings)
 
 
 def _templates_option(verb: argparse.ArgumentParser) -> None:

@@ -7,9 +7,14 @@ from argparse import Namespace
 
 from tqdm import tqdm
 
-from indexer import say
+from indexer import say, say_measured
 from indexer.asked import classified, pictures_of
+from indexer.caption_files import read_caption_file
 from indexer.evaluate import accuracy, truths
+from indexer.gallery import gallery_of, match
+from indexer.plot import plot_recall, require_plots
+from indexer.retrieval import retrieval as measure_retrieval
+from search.errors import BadQuery
 from search.exit_codes import OK
 
 
@@ -19,5 +24,31 @@ def classification(arguments: Namespace) -> int:
     labels = sorted(set(of_paths.values()))
     with tqdm(of_paths, unit=" images", disable=None, dynamic_ncols=True) as paths:
         facts = accuracy(classified(paths, labels, arguments), of_paths, labels)
-    say.result(facts, say.accuracy(facts), arguments)
+    say.result(facts, say_measured.accuracy(facts), arguments)
+    return OK
+
+
+def retrieval(arguments: Namespace) -> int:
+    """Let captions look for their pictures, and pictures for their captions."""
+    if arguments.plot:
+        require_plots(arguments.plot)
+    file = read_caption_file(arguments.captions, arguments.split)
+    with gallery_of(arguments) as gallery:
+        matched = match(list(file.captions), gallery.paths)
+        captions = {path: file.captions[name] for name, path in matched.paths.items()}
+        images = gallery.vectors(list(captions))
+        if not images.paths:
+            raise BadQuery(f"none of the {len(captions):,} pictures with captions can be read")
+        measured = measure_retrieval(images, captions, gallery.encoder)
+        facts = {
+            "format": file.format,
+            **measured.to_dict(),
+            "missing": matched.missing,
+            "unreadable": images.unreadable,
+            "without_captions": len(gallery.paths) - len(captions),
+            "empty_captions": file.empty,
+        }
+    if arguments.plot:
+        plot_recall(measured, arguments.plot)
+    say.result(facts, say_measured.retrieval(facts), arguments)
     return OK

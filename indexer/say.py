@@ -15,8 +15,6 @@ from search.verify import Findings
 if TYPE_CHECKING:
     from argparse import Namespace
 
-_ACCURACIES = {"top1": "top-1", "top5": "top-5", "mean_per_class": "mean per class"}
-
 SHOWN = 20
 """How many of a long list are printed; --json has all."""
 
@@ -90,20 +88,6 @@ def findings(found: Findings) -> str:
     if found.missing_files:
         lines.append(f"{len(found.missing_files)} files are missing; update takes them out of the collection")
     return "\n".join(lines)
-
-
-def accuracy(facts: dict[str, Any]) -> str:
-    failed = f", {facts['failed']:,} could not be read" if facts["failed"] else ""
-    lines = [
-        f"pictures        {facts['pictures']:,}{failed}",
-        *(f"{title:15} {_percent(facts[name])}" for name, title in _ACCURACIES.items()),
-        *(f"{_percent(row['top1']):>7}  {row['pictures']:>6,}  {label}" for label, row in facts["classes"].items()),
-    ]
-    return "\n".join(lines)
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{share:.1%}"
 
 
 def models(local: Container[str]) -> str:

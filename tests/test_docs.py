@@ -28,8 +28,17 @@ DOCUMENTS = [*PROJECT.glob("*.md"), *(PROJECT / "docs").glob("*.md"), *(PROJECT 
 
 
 def verbs() -> dict[str, argparse.ArgumentParser]:
-    (subparsers,) = [action for action in indexer_parser()._actions if isinstance(action, argparse._SubParsersAction)]
-    return subparsers.choices
+    """By what is written on a command line, such as "build" and "eval retrieval"."""
+    return dict(below("", indexer_parser()))
+
+
+def below(name: str, parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    subparsers = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not subparsers:
+        yield name, parser
+    for action in subparsers:
+        for word, inner in action.choices.items():
+            yield from below(f"{name} {word}".strip(), inner)
 
 
 def options(parser: argparse.ArgumentParser) -> Iterator[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexer import say
+from indexer import say_measured
 from indexer.classify import Classified
 from indexer.cli import main
 from indexer.evaluate import accuracy, truths
@@ -43,7 +43,7 @@ def test_accuracies_are_shares_of_pictures_and_means_of_classes() -> None:
     assert facts["mean_per_class"] == pytest.approx((2 / 3 + 0) / 2)
     assert facts["classes"]["ape"] == {"pictures": 3, "top1": 2 / 3}
     assert facts["classes"]["cat"] == {"pictures": 0, "top1": None}
-    words = say.accuracy(facts)
+    words = say_measured.accuracy(facts)
     assert "top-5           75.0%" in words
     assert "66.7%       3  ape" in words
 
@@ -51,7 +51,7 @@ def test_accuracies_are_shares_of_pictures_and_means_of_classes() -> None:
 def test_nothing_that_could_be_read_has_no_accuracy() -> None:
     facts = accuracy([Classified("1", reason="no")], {"1": "ape"}, LABELS)
     assert (facts["top1"], facts["top5"], facts["mean_per_class"]) == (None, None, None)
-    assert "top-1           -" in say.accuracy(facts)
+    assert "top-1           -" in say_measured.accuracy(facts)
 
 
 def test_the_folder_below_is_the_class() -> None:
