@@ -34,6 +34,7 @@ VERBS = {
 MEASUREMENTS = {
     "classification": "whether pictures are told by labels: a folder with one folder of pictures for each class",
     "retrieval": "whether captions find their pictures and pictures their captions: recall@k and median rank",
+    "graded": "whether pictures come in the order that people graded them in: nDCG@k",
 }
 """What `eval` can measure."""
 
@@ -131,7 +132,7 @@ def _eval_options(verb: argparse.ArgumentParser, settings: Settings) -> None:
         _model_option(measurement, settings)
         _walk_options(measurement)
         _speed_options(measurement, settings)
-    classification, retrieval = by_name["classification"], by_name["retrieval"]
+    classification, retrieval, graded = (by_name[name] for name in ("classification", "retrieval", "graded"))
     classification.add_argument("folder", metavar="FOLDER", help="a folder with one folder of pictures for each class")
     _templates_option(classification)
     _gallery_options(retrieval, settings)
@@ -140,6 +141,11 @@ def _eval_options(verb: argparse.ArgumentParser, settings: Settings) -> None:
     )
     retrieval.add_argument("--split", metavar="NAME", help='of Karpathy\'s JSON, or "all" (default: test)')
     retrieval.add_argument("--plot", type=Path, metavar="FILE.png", help="draw recall against k")
+    _gallery_options(graded, settings)
+    graded.add_argument(
+        "--judgments", type=Path, required=True, metavar="FILE", help="query, image and grade, as CSV or JSON lines"
+    )
+    graded.add_argument("-k", type=_positive, default=10, metavar="N", help="hits that count (default: %(default)s)")
 
 
 def _gallery_options(verb: argparse.ArgumentParser, settings: Settings) -> None:

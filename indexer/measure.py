@@ -12,6 +12,8 @@ from indexer.asked import classified, pictures_of
 from indexer.caption_files import read_caption_file
 from indexer.evaluate import accuracy, truths
 from indexer.gallery import gallery_of, match
+from indexer.graded import graded as measure_graded
+from indexer.graded import read_judgments
 from indexer.plot import plot_recall, require_plots
 from indexer.retrieval import retrieval as measure_retrieval
 from search.errors import BadQuery
@@ -51,4 +53,28 @@ def retrieval(arguments: Namespace) -> int:
     if arguments.plot:
         plot_recall(measured, arguments.plot)
     say.result(facts, say_measured.retrieval(facts), arguments)
+    return OK
+
+
+def graded(arguments: Namespace) -> int:
+    """Compare the order of the hits with grades that people gave."""
+    judgments = read_judgments(arguments.judgments)
+    names = list(dict.fromkeys(name for of_query in judgments.values() for name in of_query))
+    with gallery_of(arguments) as gallery:
+        matched = match(names, gallery.paths)
+        grades = {
+            query: {matched.paths[name]: grade for name, grade in of_query.items() if name in matched.paths}
+            for query, of_query in judgments.items()
+        }
+        images = gallery.vectors(gallery.paths)
+        measured = measure_graded(images, grades, gallery.encoder, arguments.k)
+        facts = {
+            "model": gallery.encoder.identity.model,
+            "pictures": len(images.paths),
+            "k": arguments.k,
+            **measured.to_dict(),
+            "missing": matched.missing,
+            "unreadable": images.unreadable,
+        }
+    say.result(facts, say_measured.graded(facts), arguments)
     return OK

@@ -49,6 +49,22 @@ def retrieval(facts: dict[str, Any]) -> str:
     return "\n".join(lines + _left_out(facts))
 
 
+def graded(facts: dict[str, Any]) -> str:
+    k = facts["k"]
+    lines = [
+        f"model           {facts['model']}",
+        f"pictures        {facts['pictures']:,}",
+        f"queries         {facts['queries']:,}",
+        f"{f'nDCG@{k}':15} {facts['ndcg']:.4f}",
+        f"{f'judged@{k}':15} {facts['judged']:.1%}  of the hits have a grade; the others count as 0",
+        *(f"{row['ndcg']:>7.4f}  {row['judged']:>6.1%}  {query}" for query, row in facts["by_query"].items()),
+    ]
+    if nothing := facts["nothing_relevant"]:
+        lines += [f"{len(nothing):,} queries have no picture here with a grade above 0, and count for nothing:"]
+        lines += _first(nothing)
+    return "\n".join(lines + _left_out(facts))
+
+
 def _figures(figures: dict[str, Any]) -> str:
     return " ".join(f"{share:>7.1%}" for share in figures["recall"].values()) + f"  {figures['median_rank']:>11,g}"
 
@@ -57,7 +73,7 @@ def _left_out(facts: dict[str, Any]) -> list[str]:
     """The pictures that the file names and that could not be used."""
     lines = [f"{path}: {reason}" for path, reason in facts["unreadable"].items()]
     if lines:
-        lines = [f"{len(lines):,} pictures could not be read, and their captions were left out:", *_first(lines)]
+        lines = [f"{len(lines):,} pictures could not be read, and were left out:", *_first(lines)]
     if missing := facts["missing"]:
         lines += [f"{len(missing):,} pictures that the file names are not here, and were left out:", *_first(missing)]
     return lines
