@@ -110,6 +110,9 @@ class BatchingEncoder:
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return self._encoder.count_tokens(texts)
 
+    def reads(self, texts: Sequence[str]) -> list[bool]:
+        return self._encoder.reads(texts)
+
     def preprocess(self, image: Image) -> NDArray[np.uint8]:
         return self._encoder.preprocess(image)
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.errors import BadQuery
+from search.languages import require_read
 from search.prompts import prompts
 from search.types import Logits
 
@@ -51,12 +52,14 @@ class Classifier:
 def make_classifier(encoder: Encoder, labels: Sequence[str], templates: Sequence[str]) -> Classifier:
     """Each label is the normalized mean of the vectors of its prompts.
 
-    Raises BadQuery without labels or templates, for an empty label, and for one that does not fit the text tower.
+    Raises BadQuery without labels or templates, for an empty label, and for one that does not fit the text tower or is
+    in a script that it does not know.
     """
     if not labels or not templates:
         raise BadQuery("no labels or no templates; give at least one of each, such as dog and 'a photo of a {}.'")
     if not all(label.strip() for label in labels):
         raise BadQuery("an empty label; leave it out")
+    require_read(encoder, labels)
     at_once = max(1, _PROMPTS_AT_ONCE // len(templates))
     blocks = [labels[start : start + at_once] for start in range(0, len(labels), at_once)]
     return Classifier(tuple(labels), np.concatenate([_rows(encoder, b, templates) for b in blocks]), encoder.logits)

@@ -14,6 +14,7 @@ from PIL.Image import Image
 from search.collection import Collection
 from search.errors import BadPicture, BadQuery
 from search.image import SCALED, decode_picture, read_file
+from search.languages import require_read
 from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm, unit
 from search.settings import MAX_PIXELS
 from search.timing import Observe, timed
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 class Embedder:
     """Embeds for one collection. `load_encoder` is called when a tower is first needed, and not before.
 
-    Raises BadQuery for an unknown id, an empty text or a vector of another length, BadPicture for a picture that cannot
-    be read, and EncoderMismatch when the encoder is not the collection's.
+    Raises BadQuery for an unknown id, an empty text, a text in a script that the model does not know or a vector of
+    another length, BadPicture for a picture that cannot be read, and EncoderMismatch when the encoder is not the
+    collection's.
     """
 
     def __init__(self, collection: Collection, load_encoder: Callable[[], Encoder], observe: Observe) -> None:
@@ -48,9 +50,14 @@ class Embedder:
                 return self._given(vector)
 
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """The unit vectors of texts, (n, dim), through the tower together."""
+        """The unit vectors of texts that are asked for, (n, dim), through the tower together."""
         if not all(text.strip() for text in texts):
             raise BadQuery("an empty text; describe what the picture shows")
+        require_read(self.encoder, texts)
+        return self.encode_texts(texts)
+
+    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The same for texts that nobody asks for."""
         encoder = self.encoder
         with timed("encode", self._observe):
             return encoder.encode_texts(texts)

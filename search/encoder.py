@@ -50,6 +50,9 @@ class Encoder(Protocol):
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """How many tokens each text has, with those that the tokenizer sets around it."""
 
+    def reads(self, texts: Sequence[str]) -> list[bool]:
+        """Whether the text tower can know the script of each text."""
+
     def preprocess(self, image: Image) -> NDArray[np.uint8]:
         """An upright RGB picture as the (height, width, 3) pixels that the image tower takes."""
 
@@ -142,6 +145,9 @@ class TorchEncoder:
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return self._tokens.count(texts)
+
+    def reads(self, texts: Sequence[str]) -> list[bool]:
+        return self._tokens.reads(texts)
 
     def preprocess(self, image: Image) -> NDArray[np.uint8]:
         """Resized and cropped by open_clip's own steps up to the tensor; (height, width, 3)."""

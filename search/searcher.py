@@ -70,7 +70,7 @@ class Searcher:
         self.collection = collection
         self.embedder = Embedder(collection, load_encoder, observe)
         self._observe = observe
-        self._calibrator = Calibrator(collection, self.embedder.embed_texts)
+        self._calibrator = Calibrator(collection, self.embedder.encode_texts)
 
     def by_text(self, text: str, *, k: int = 10, target: Target = "images") -> list[Hit]:
         return self.search([TextTerm(text)], k=k, target=target)

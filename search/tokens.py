@@ -1,9 +1,11 @@
-"""A tokenizer -> tokens for a text tower, and how many a text has, on several threads."""
+"""A tokenizer -> tokens for a text tower, how many a text has, and whether they say anything, on several threads."""
 
 from __future__ import annotations
 
 import threading
+import unicodedata
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from open_clip.tokenizer import SimpleTokenizer
@@ -44,6 +46,17 @@ class Tokens:
                 return [len(tokenizer.encode(text)) + 2 for text in texts]  # start and end
             return _count_hugging_face(tokenizer, texts)
 
+    def reads(self, texts: Sequence[str]) -> list[bool]:
+        """Whether the script of each text is one that the model can know; texts without a letter are in none.
+
+        OpenAI's tokens spell every script, byte by byte, but the captions that models with these tokens learn from are
+        English: one Latin letter is asked for. Other tokenizers tell themselves, by a token for what they do not know.
+        """
+        with self._using:
+            tokenizer = self._there()
+            known = _in_latin if isinstance(tokenizer, SimpleTokenizer) else partial(_in_vocabulary, tokenizer)
+            return [known(text) if _letters(text) else True for text in texts]
+
     def _there(self) -> Any:
         if self._tokenizer is None:
             raise NoTextTower("this model has no text tower; ask with a picture or an image's id")
@@ -56,3 +69,24 @@ def _count_hugging_face(tokenizer: Any, texts: Sequence[str]) -> list[int]:
         [tokenizer.clean_fn(text) for text in texts], add_special_tokens=not clips, truncation=False, verbose=False
     )
     return [len(ids) + (_CLIPS_SPECIAL if clips else 0) for ids in found["input_ids"]]
+
+
+def _letters(text: str) -> list[str]:
+    """Digits, signs and emoji are none."""
+    return [char for char in text if unicodedata.category(char).startswith("L")]
+
+
+def _in_latin(text: str) -> bool:
+    """Whether any letter is Latin, also in one of the shapes that Unicode has for it, such as full width."""
+    names = (unicodedata.name(char, "") for char in unicodedata.normalize("NFKC", "".join(_letters(text))))
+    return any(name.startswith("LATIN ") for name in names)
+
+
+def _in_vocabulary(tokenizer: Any, text: str) -> bool:
+    """Whether any token stands for something that is written, if there is one that stands for the unknown."""
+    words = tokenizer.tokenizer
+    ids = words(tokenizer.clean_fn(text), add_special_tokens=False, verbose=False)["input_ids"]
+    if words.unk_token_id not in ids:
+        return True
+    known = words.convert_ids_to_tokens([token for token in ids if token != words.unk_token_id])
+    return any(char.isalnum() for token in known for char in token)

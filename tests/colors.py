@@ -46,6 +46,10 @@ class ColorEncoder:
         """A word is a token; two more stand around a text."""
         return [len(text.split()) + 2 for text in texts]
 
+    def reads(self, texts: Sequence[str]) -> list[bool]:
+        """Everything but Greek."""
+        return [not re.search(r"[\u03b1-\u03c9]", text) for text in texts]
+
     def encode_batches(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.float32]]:
         for batch in batches:
             self.encoded += len(batch)

@@ -32,6 +32,9 @@ class Space:
     def count_tokens(self, texts: list[str]) -> list[int]:
         return [len(text.split()) for text in texts]
 
+    def reads(self, texts: list[str]) -> list[bool]:
+        return [True for _ in texts]
+
     def encode_texts(self, texts: list[str]) -> np.ndarray:
         self.calls += 1
         return rows([self.text_mean + self.subject(text) for text in texts])
