@@ -85,6 +85,10 @@ def parser() -> argparse.ArgumentParser:
         )
         _index_options(by_name[name])
     by_name["verify"].add_argument("--repair", action="store_true", help="make again what is derived, then check again")
+    by_name["models"].add_argument(
+        "--check", metavar="NAME", help="compare with the vectors that are published of this model"
+    )
+    by_name["models"].add_argument("--model", metavar="M", help="with --check: the weights, if not found under NAME")
     by_name["remove"].add_argument("paths", nargs="+", metavar="PATH", help="a file or a folder with all below it")
     return root
 

@@ -15,11 +15,11 @@ from typing import IO
 
 from tqdm import tqdm
 
-from indexer import measure, say
+from indexer import measure, say, say_measured
 from indexer.asked import classified, options_of, pictures_of, root_of
 from indexer.build import build as run_build
 from indexer.classify import labels_in
-from indexer.opening import LoadEncoder, open_collection, open_or_create
+from indexer.opening import LoadEncoder, load_by_name, open_collection, open_or_create
 from indexer.report import Report
 from indexer.roots import drop, merge
 from indexer.signals import stop_on_signals
@@ -31,6 +31,7 @@ from search.collection import Collection
 from search.errors import BadQuery, CollectionBusy
 from search.exit_codes import INTERRUPTED, NO, OK
 from search.models import MODELS, Hub, local_models
+from search.published import check, text_cosines
 from search.settings import Settings
 from search.types import IndexPolicy, Root
 from search.verify import repair
@@ -134,11 +135,25 @@ def eval(arguments: Namespace) -> int:  # noqa: A001 (the verb's name)
 
 
 def models(arguments: Namespace) -> int:
+    if arguments.check:
+        return _check(arguments)
+    if arguments.model:
+        raise BadQuery(f"--model {arguments.model} goes with --check, which names the model that it is compared with")
     local = local_models(models=Settings.from_environment().models, hub=Hub())
     rows = [{**asdict(info), "here": info.name in local} for info in MODELS]
     others = sorted(set(local) - {info.name for info in MODELS})
     say.result({"models": rows, "others": others}, "\n".join([say.models(local), *others]), arguments)
     return OK
+
+
+def _check(arguments: Namespace) -> int:
+    """Compare a model with what is published of it; on the CPU, where numbers are not rounded to half precision."""
+    text_cosines(arguments.check)  # nothing is loaded where there is nothing to compare with
+    encoder = load_by_name(arguments.model or arguments.check, device="cpu", tell=say.note)
+    checked = check(encoder, arguments.check)
+    facts = checked.to_dict()
+    say.result(facts, say_measured.check(facts), arguments)
+    return OK if checked.passed else NO
 
 
 def _run(

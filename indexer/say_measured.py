@@ -1,4 +1,4 @@
-"""Measurements -> words: what `eval` prints."""
+"""Measurements -> words: what `eval` and `models --check` print."""
 
 from __future__ import annotations
 
@@ -63,6 +63,23 @@ def graded(facts: dict[str, Any]) -> str:
         lines += [f"{len(nothing):,} queries have no picture here with a grade above 0, and count for nothing:"]
         lines += _first(nothing)
     return "\n".join(lines + _left_out(facts))
+
+
+def check(facts: dict[str, Any]) -> str:
+    sources = list(dict.fromkeys(row["source"] for row in facts["cosines"]))
+    lines = [
+        f"model           {facts['model']}",
+        f"compared with   {facts['taken_for']}, within {facts['tolerance']:g}",
+        "published    found        texts",
+        *(
+            f"{row['cosine']:>9.4f}  {row['found']:>7.4f}  {'pass' if row['passed'] else 'FAIL'}  "
+            f"{row['one']!r} / {row['other']!r} [{sources.index(row['source']) + 1}]"
+            for row in facts["cosines"]
+        ),
+        *(f"[{number}] {source}" for number, source in enumerate(sources, 1)),
+        "pass" if facts["passed"] else "FAIL: other weights, or another activation or tokenizer than theirs",
+    ]
+    return "\n".join(lines)
 
 
 def _figures(figures: dict[str, Any]) -> str:

@@ -1,10 +1,16 @@
-"""A model's name -> what is published of its results, to compare with; no torch here."""
+"""A model's name -> what is published of its results and vectors, to compare with; no torch here."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
+from search.errors import BadQuery
 from search.models import MODELS
+
+if TYPE_CHECKING:
+    from search.encoder import Encoder
 
 FLICKR = "Flickr30k, Karpathy's test split: 1,000 pictures, 5 captions each"
 COCO = "COCO, Karpathy's test split: 5,000 pictures, 5 captions each"
@@ -22,3 +28,90 @@ def published_recall(model: str) -> list[dict[str, Any]]:
         for data, t2i, i2t in figures
         if t2i is not None and i2t is not None
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class TextCosine:
+    """The cosine in [-1, 1] of the vectors of two texts, to four digits."""
+
+    one: str
+    other: str
+    cosine: float
+    source: str
+
+
+_DETIC = "the text vectors of LVIS' classes in facebookresearch/Detic, datasets/metadata/lvis_v1_clip_a+cname.npy"
+_TABLE = "a table of figures that OpenAI's weights were measured with; no second source is known"
+
+_VIT_B_32_OPENAI = (
+    TextCosine("a dog", "a cat", 0.9361, _DETIC),
+    TextCosine("a dog", "a horse", 0.9181, _DETIC),
+    TextCosine("a cat", "a banana", 0.8106, _DETIC),
+    TextCosine("a diagram", "a dog", 0.8685, _TABLE),
+    TextCosine("a diagram", "a cat", 0.8483, _TABLE),
+)
+
+TEXT_COSINES = {
+    "ViT-B-32/openai": _VIT_B_32_OPENAI,
+    "ViT-B-32-quickgelu/openai": _VIT_B_32_OPENAI,
+    "hf-hub:openai/clip-vit-base-patch32": _VIT_B_32_OPENAI,
+    "hf-hub:timm/vit_base_patch32_clip_224.openai": _VIT_B_32_OPENAI,
+}
+"""By the names that the same weights have."""
+
+TOLERANCE = 1e-3
+"""How far a correct load may lie from a published cosine: rounding, and the half precision of some sources."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A published cosine and the one that was found."""
+
+    published: TextCosine
+    found: float
+
+    @property
+    def passed(self) -> bool:
+        return abs(self.found - self.published.cosine) <= TOLERANCE
+
+
+def text_cosines(model: str) -> Sequence[TextCosine]:
+    """What is published of a model. Raises BadQuery with the models of which something is, where nothing is of this."""
+    if model not in TEXT_COSINES:
+        raise BadQuery(
+            f"no vectors of {model} are published that it could be checked with; there are some of "
+            f"{', '.join(TEXT_COSINES)}. Weights in a file are checked like --check ViT-B-32/openai --model FILE"
+        )
+    return TEXT_COSINES[model]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a model gives beside what is published of the model that it is taken for."""
+
+    model: str
+    taken_for: str
+    cosines: list[Compared]
+
+    @property
+    def passed(self) -> bool:
+        return all(item.passed for item in self.cosines)
+
+    def to_dict(self) -> dict[str, Any]:
+        rows = [{**asdict(item.published), "found": item.found, "passed": item.passed} for item in self.cosines]
+        return {
+            "model": self.model,
+            "taken_for": self.taken_for,
+            "tolerance": TOLERANCE,
+            "passed": self.passed,
+            "cosines": rows,
+        }
+
+
+def check(encoder: Encoder, taken_for: str) -> Checked:
+    """The published cosines beside the encoder's own. Raises BadQuery where nothing is published."""
+    published = text_cosines(taken_for)
+    texts = list(dict.fromkeys(text for known in published for text in (known.one, known.other)))
+    rows = dict(zip(texts, encoder.encode_texts(texts), strict=True))
+    compared = [Compared(known, float(rows[known.one] @ rows[known.other])) for known in published]
+    return Checked(encoder.identity.model, taken_for, compared)
