@@ -22,8 +22,8 @@ PICTURE_COLUMNS = ("image", "image_name", "file_name", "filename", "file", "file
 CAPTION_COLUMNS = ("caption", "comment", "text", "sentence", "title")
 """How the two columns of a CSV file may be called."""
 
-Pair = tuple[str, str | None]
-"""A picture's name and a caption, or None where it has none."""
+Pair = tuple[str, str]
+"""A picture's name and a caption."""
 
 Pairs = list[Pair]
 
@@ -33,14 +33,12 @@ _TOKEN = re.compile(r"(?P<name>[^\t]+?)#\d+\t(?P<caption>.*)")
 
 @dataclass(frozen=True, slots=True)
 class CaptionFile:
-    """`captions` are by the picture's name as the file has it, which may begin with folders.
-
-    `without` are the names of pictures that have no caption; `empty` counts the captions without a word, left out.
+    """`captions` are by the picture's name as the file has it, which may begin with folders; pictures without one are
+    not there. `empty` counts the captions without a word, which are left out.
     """
 
     format: str
     captions: dict[str, list[str]]
-    without: list[str]
     empty: int
 
 
@@ -58,19 +56,14 @@ def read_caption_file(file: Path, split: str | None = None) -> CaptionFile:
         kind, pairs = "Flickr token file", list(_of_tokens(text, file))
     else:
         kind, pairs = "CSV", list(_of_csv(text, file))
+    lines = [(str(PurePosixPath(name)), " ".join(caption.split())) for name, caption in pairs]
     captions: dict[str, list[str]] = {}
-    empty = 0
-    for name, caption in pairs:
-        of_name = captions.setdefault(str(PurePosixPath(name)), [])
-        if caption is not None and (line := " ".join(caption.split())):
-            of_name.append(line)
-        elif caption is not None:
-            empty += 1
-    without = [name for name, of_name in captions.items() if not of_name]
-    captions = {name: of_name for name, of_name in captions.items() if of_name}
+    for name, line in lines:
+        if line:
+            captions.setdefault(name, []).append(line)
     if not captions:
         raise BadQuery(f"{file} holds no captions")
-    return CaptionFile(kind, captions, without, empty)
+    return CaptionFile(kind, captions, sum(not line for _, line in lines))
 
 
 def text_of(file: Path) -> str:
@@ -164,7 +157,7 @@ def _of_karpathy(images: list[dict[str, Any]], file: Path, split: str) -> Pairs:
     return [
         (f"{image.get('filepath', '')}/{image['filename']}".lstrip("/"), caption)
         for image in chosen
-        for caption in _several([sentence["raw"] for sentence in image["sentences"]])
+        for caption in [_text(sentence["raw"]) for sentence in image["sentences"]]
     ]
 
 
@@ -173,18 +166,12 @@ def _of_coco(value: dict[str, Any], file: Path) -> Pairs:
     annotations = value["annotations"]
     if strays := [row["image_id"] for row in annotations if row["image_id"] not in names]:
         raise BadQuery(f"{file}: {len(strays):,} captions are of images that it does not list, first: id {strays[0]}")
-    nothing: Pairs = [(name, None) for name in names.values()]
-    return nothing + [(names[row["image_id"]], _text(row["caption"])) for row in annotations]
+    return [(names[row["image_id"]], _text(row["caption"])) for row in annotations]
 
 
 def _by_name(value: dict[str, Any]) -> Pairs:
     texts = {name: [found] if isinstance(found, str) else found for name, found in value.items()}
-    return [(name, caption) for name, found in texts.items() for caption in _several(found)]
-
-
-def _several(captions: list[Any]) -> list[str | None]:
-    """The captions of a picture; None where there are none, so that the picture is known."""
-    return [_text(caption) for caption in captions] or [None]
+    return [(name, _text(caption)) for name, found in texts.items() for caption in found]
 
 
 def _text(value: Any) -> str:

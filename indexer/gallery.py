@@ -18,7 +18,7 @@ from indexer.asked import options_of, pictures_of
 from indexer.encode import encode_files
 from indexer.opening import load_by_name, open_collection
 from search.collection import Collection
-from search.errors import BadQuery
+from search.errors import BadQuery, CollectionError
 from search.settings import Settings
 
 if TYPE_CHECKING:
@@ -48,17 +48,23 @@ class Gallery:
 
 @contextmanager
 def gallery_of(arguments: Namespace) -> Iterator[Gallery]:
-    """The folder that is asked for with the model, or else the collection with its own."""
+    """The folder that is asked for with the model, or else the collection with its own.
+
+    Raises NoTextTower before any picture is encoded.
+    """
     if arguments.folder:
         encoder = load_by_name(arguments.model, device=arguments.device, tell=say.note)
+        encoder.count_tokens([""])
         yield Gallery(pictures_of(arguments), encoder, lambda paths: _encoded(paths, encoder, arguments))
         return
     if arguments.model != Settings.from_environment().model:
         raise BadQuery(f"--model {arguments.model} goes with a FOLDER; a collection has its own model")
     collection, load = open_collection(arguments.collection, device=arguments.device)
     with closing(collection):
+        encoder = load()
+        encoder.count_tokens([""])
         ids = {path: known.id for path, known in collection.catalog.known_files("/").items()}
-        yield Gallery(list(ids), load(), lambda paths: _stored(paths, ids, collection))
+        yield Gallery(list(ids), encoder, lambda paths: _stored(paths, ids, collection))
 
 
 def _encoded(paths: Sequence[str], encoder: Encoder, arguments: Namespace) -> Encoded:
@@ -74,7 +80,7 @@ def _encoded(paths: Sequence[str], encoder: Encoder, arguments: Namespace) -> En
 
 
 def _stored(paths: Sequence[str], ids: Mapping[str, int], collection: Collection) -> Encoded:
-    """As the collection holds them; one that was removed meanwhile is unreadable."""
+    """As the collection holds them. Raises CollectionError where some were removed meanwhile."""
     places = {ids[path]: place for place, path in enumerate(paths)}
     rows = np.zeros((len(paths), collection.identity.dim), np.float32)
     missing = dict(enumerate(paths))
@@ -84,7 +90,7 @@ def _stored(paths: Sequence[str], ids: Mapping[str, int], collection: Collection
                 rows[place] = np.frombuffer(vector, "<f2")
                 del missing[place]
     if missing:
-        raise BadQuery("the collection is being changed; try again when that is done")
+        raise CollectionError(f"{collection.directory} is being changed; try again when that is done")
     return Encoded(list(paths), rows, {})
 
 

@@ -36,7 +36,8 @@ def plot_recall(measured: Retrieval, file: Path) -> None:
     axes.set_xticks(ticks, labels=[str(k) for k in ticks])
     axes.minorticks_off()
     axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-    axes.set_title(f"{Path(measured.model).name}: {pictures:,} pictures, {captions:,} captions", fontsize="medium")
+    name = Path(measured.model).name if Path(measured.model).is_absolute() else measured.model
+    axes.set_title(f"{name}: {pictures:,} pictures, {captions:,} captions", fontsize="medium")
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
     try:

@@ -61,7 +61,6 @@ def test_every_format_is_told_by_its_content(file: Path, kind: str, text: str) -
         file.write_bytes((mark + text).encode())
         read = read_caption_file(file)
         assert (read.format, read.captions, read.empty) == (kind, WANTED, 0)
-        assert read.without == (["none.jpg"] if kind == "COCO's JSON" else [])
 
 
 def test_columns_have_the_names_and_delimiters_of_the_published_files(file: Path) -> None:
@@ -86,7 +85,7 @@ def test_a_split_of_karpathys_is_chosen(file: Path) -> None:
 def test_captions_without_a_word_are_counted(file: Path) -> None:
     file.write_text("image,caption\ndog.jpg,a dog\ndog.jpg,  \ncat.jpg,\n")
     read = read_caption_file(file)
-    assert (read.captions, read.without, read.empty) == ({"dog.jpg": ["a dog"]}, ["cat.jpg"], 2)
+    assert (read.captions, read.empty) == ({"dog.jpg": ["a dog"]}, 2)
 
 
 @pytest.mark.parametrize(

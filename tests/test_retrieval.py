@@ -21,6 +21,7 @@ from search.errors import BadQuery
 from search.image import decode_picture
 from search.published import published_recall
 from tests.conftest import paint
+from tests.test_timm_tower import save, tower
 
 CAPTIONS = {
     "red.png": ["a red thing", "red"],
@@ -157,6 +158,11 @@ def test_nothing_to_measure_is_an_error(run: Run, photos: Path, captions: Path) 
     assert (code, "none of the 1 pictures that the file names is here, such as elk.jpg" in told) == (2, True)
     (photos / "elk.jpg").write_bytes(b"no picture")
     assert "none of the 1 pictures with captions can be read" in run()[2]
+
+
+def test_a_model_of_images_alone_is_refused(run: Run, tmp_path: Path) -> None:
+    code, _, told = run("--model", save(tower(), tmp_path / "tower"))
+    assert (code, "this model has no text tower" in told) == (2, True)
 
 
 def test_names_mean_the_picture_that_lies_as_they_say() -> None:
