@@ -12,14 +12,33 @@ from search.models import MODELS
 if TYPE_CHECKING:
     from search.encoder import Encoder
 
-FLICKR = "Flickr30k, Karpathy's test split: 1,000 pictures, 5 captions each"
-COCO = "COCO, Karpathy's test split: 5,000 pictures, 5 captions each"
+FLICKR = "Flickr30k, Karpathy's test split of 1,000 pictures"
+COCO = "COCO, Karpathy's test split of 5,000 pictures"
 RETRIEVAL_SOURCE = "open_clip, docs/openclip_retrieval_results.csv"
+
+_OPENAI = {
+    "clip-vit-base-patch32": "ViT-B-32",
+    "clip-vit-base-patch16": "ViT-B-16",
+    "clip-vit-large-patch14": "ViT-L-14",
+    "clip-vit-large-patch14-336": "ViT-L-14-336",
+}
+"""OpenAI's repositories, and the architectures under which open_clip has the same weights."""
+
+_SAME_WEIGHTS = {
+    **{f"hf-hub:{info.repo}": info.name for info in MODELS if info.repo},
+    **{f"hf-hub:openai/{repo}": f"{architecture}/openai" for repo, architecture in _OPENAI.items()},
+    **{f"{architecture}-quickgelu/openai": f"{architecture}/openai" for architecture in _OPENAI.values()},
+}
+
+
+def table_name(model: str) -> str:
+    """The name by which the model table has the same weights, or else the name itself."""
+    return _SAME_WEIGHTS.get(model, model)
 
 
 def published_recall(model: str) -> list[dict[str, Any]]:
     """recall@1 in [0, 1] of a model of the table, by data set; none for other models."""
-    info = next((info for info in MODELS if model in (info.name, f"hf-hub:{info.repo}")), None)
+    info = next((info for info in MODELS if info.name == table_name(model)), None)
     if info is None:
         return []
     figures = ((FLICKR, info.flickr_t2i_r1, info.flickr_i2t_r1), (COCO, info.coco_t2i_r1, info.coco_i2t_r1))
@@ -43,21 +62,16 @@ class TextCosine:
 _DETIC = "the text vectors of LVIS' classes in facebookresearch/Detic, datasets/metadata/lvis_v1_clip_a+cname.npy"
 _TABLE = "a table of figures that OpenAI's weights were measured with; no second source is known"
 
-_VIT_B_32_OPENAI = (
-    TextCosine("a dog", "a cat", 0.9361, _DETIC),
-    TextCosine("a dog", "a horse", 0.9181, _DETIC),
-    TextCosine("a cat", "a banana", 0.8106, _DETIC),
-    TextCosine("a diagram", "a dog", 0.8685, _TABLE),
-    TextCosine("a diagram", "a cat", 0.8483, _TABLE),
-)
-
 TEXT_COSINES = {
-    "ViT-B-32/openai": _VIT_B_32_OPENAI,
-    "ViT-B-32-quickgelu/openai": _VIT_B_32_OPENAI,
-    "hf-hub:openai/clip-vit-base-patch32": _VIT_B_32_OPENAI,
-    "hf-hub:timm/vit_base_patch32_clip_224.openai": _VIT_B_32_OPENAI,
+    "ViT-B-32/openai": (
+        TextCosine("a dog", "a cat", 0.9361, _DETIC),
+        TextCosine("a dog", "a horse", 0.9181, _DETIC),
+        TextCosine("a cat", "a banana", 0.8106, _DETIC),
+        TextCosine("a diagram", "a dog", 0.8685, _TABLE),
+        TextCosine("a diagram", "a cat", 0.8483, _TABLE),
+    ),
 }
-"""By the names that the same weights have."""
+"""By the names of the model table."""
 
 TOLERANCE = 1e-3
 """How far a correct load may lie from a published cosine: rounding, and the half precision of some sources."""
@@ -77,12 +91,13 @@ class Compared:
 
 def text_cosines(model: str) -> Sequence[TextCosine]:
     """What is published of a model. Raises BadQuery with the models of which something is, where nothing is of this."""
-    if model not in TEXT_COSINES:
+    name = table_name(model)
+    if name not in TEXT_COSINES:
         raise BadQuery(
             f"no vectors of {model} are published that it could be checked with; there are some of "
             f"{', '.join(TEXT_COSINES)}. Weights in a file are checked like --check ViT-B-32/openai --model FILE"
         )
-    return TEXT_COSINES[model]
+    return TEXT_COSINES[name]
 
 
 @dataclass(frozen=True, slots=True)

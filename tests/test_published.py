@@ -50,7 +50,7 @@ def test_published_cosines_pass_and_others_do_not() -> None:
 
 
 def test_models_of_which_nothing_is_published_are_told_of_those_that_have_something() -> None:
-    with pytest.raises(BadQuery, match=r"no vectors of bundled are published .* there are some of ViT-B-32/openai, "):
+    with pytest.raises(BadQuery, match=r"no vectors of bundled are published .* there are some of ViT-B-32/openai\. "):
         text_cosines("bundled")
 
 

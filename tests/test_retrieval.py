@@ -183,7 +183,8 @@ def test_published_figures_stand_beside_those_of_a_model_that_has_them() -> None
     flickr, coco = published_recall("ViT-B-32/openai")
     assert (flickr["text_to_image"], flickr["image_to_text"]) == pytest.approx((0.5878, 0.7890))
     assert (coco["text_to_image"], coco["image_to_text"]) == pytest.approx((0.3044, 0.5012))
-    assert published_recall("hf-hub:timm/vit_base_patch32_clip_224.openai") == [flickr, coco]
+    for name in ("hf-hub:timm/vit_base_patch32_clip_224.openai", "hf-hub:openai/clip-vit-base-patch32"):
+        assert published_recall(name) == [flickr, coco]
     assert published_recall("bundled") == published_recall("hf-hub:None") == []
 
 
