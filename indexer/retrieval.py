@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
 
 from indexer.gallery import Encoded
 from search.evaluate import Numbers, ranks, recall
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
 KS = (1, 5, 10)
 """Where recall is told, as it is published."""
+
+CAPTIONS_AT_ONCE = 1024
+"""Between two steps of the progress bar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,7 @@ def retrieval(images: Encoded, captions: Mapping[str, Sequence[str]], encoder: E
     per_picture = [len(captions[path]) for path in images.paths]
     of_texts = np.repeat(np.arange(len(images.paths)), per_picture)
     of_images = np.arange(len(images.paths))
-    rows = encoder.encode_texts(texts)
+    rows = _rows(texts, encoder)
     return Retrieval(
         model=encoder.identity.model,
         text_to_image=ranks(rows, of_texts, images.rows, of_images),
@@ -65,6 +70,16 @@ def retrieval(images: Encoded, captions: Mapping[str, Sequence[str]], encoder: E
         truncated=sum(tokens > encoder.context for tokens in encoder.count_tokens(texts)),
         context=encoder.context,
     )
+
+
+def _rows(texts: Sequence[str], encoder: Encoder) -> NDArray[np.float32]:
+    """(n, dim), with a progress bar, if stderr is a terminal."""
+    parts = []
+    with tqdm(total=len(texts), unit=" captions", disable=None, dynamic_ncols=True) as bar:
+        for start in range(0, len(texts), CAPTIONS_AT_ONCE):
+            parts.append(encoder.encode_texts(texts[start : start + CAPTIONS_AT_ONCE]))
+            bar.update(len(parts[-1]))
+    return np.concatenate(parts)
 
 
 def _figures(ranks: Numbers) -> dict[str, Any]:

@@ -56,7 +56,7 @@ HOMES = {
         "indexer/gallery.py",
         "web/__main__.py",
     },
-    "tqdm": {"indexer/commands.py", "indexer/measure.py", "indexer/gallery.py"},
+    "tqdm": {"indexer/commands.py", "indexer/measure.py", "indexer/gallery.py", "indexer/retrieval.py"},
     "matplotlib": {"indexer/plot.py"},
     "watchfiles": {"indexer/watch.py"},
     "rawpy": {"search/raw.py"},
