@@ -157,24 +157,25 @@ def _of_karpathy(images: list[dict[str, Any]], file: Path, split: str) -> Pairs:
     return [
         (f"{image.get('filepath', '')}/{image['filename']}".lstrip("/"), caption)
         for image in chosen
-        for caption in [_text(sentence["raw"]) for sentence in image["sentences"]]
+        for caption in [as_text(sentence["raw"]) for sentence in image["sentences"]]
     ]
 
 
 def _of_coco(value: dict[str, Any], file: Path) -> Pairs:
-    names = {image["id"]: _text(image["file_name"]) for image in value["images"]}
+    names = {image["id"]: as_text(image["file_name"]) for image in value["images"]}
     annotations = value["annotations"]
     if strays := [row["image_id"] for row in annotations if row["image_id"] not in names]:
         raise BadQuery(f"{file}: {len(strays):,} captions are of images that it does not list, first: id {strays[0]}")
-    return [(names[row["image_id"]], _text(row["caption"])) for row in annotations]
+    return [(names[row["image_id"]], as_text(row["caption"])) for row in annotations]
 
 
 def _by_name(value: dict[str, Any]) -> Pairs:
     texts = {name: [found] if isinstance(found, str) else found for name, found in value.items()}
-    return [(name, _text(caption)) for name, found in texts.items() for caption in found]
+    return [(name, as_text(caption)) for name, found in texts.items() for caption in found]
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """A text out of JSON. Raises TypeError for anything else."""
     if not isinstance(value, str):
         raise TypeError(f"{value!r} in place of a text")
     return value

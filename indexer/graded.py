@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from indexer.caption_files import PICTURE_COLUMNS, table_of, text_of
+from indexer.caption_files import PICTURE_COLUMNS, as_text, table_of, text_of
 from indexer.gallery import Encoded
 from search.errors import BadQuery
 from search.evaluate import ndcg, nearest
@@ -56,7 +56,7 @@ def _of_json(text: str, file: Path) -> Iterator[tuple[int, str, str, float]]:
         if row.strip():
             try:
                 judgment = json.loads(row)
-                yield line, str(judgment["query"]), str(judgment["image"]), _number(judgment["grade"])
+                yield line, as_text(judgment["query"]), as_text(judgment["image"]), _number(judgment["grade"])
             except (ValueError, RecursionError, LookupError, TypeError) as error:
                 raise BadQuery(f'{file}, line {line}: not {{"query", "image", "grade"}}: {error!r}') from error
 

@@ -57,7 +57,7 @@ def graded(facts: dict[str, Any]) -> str:
         f"queries         {facts['queries']:,}",
         f"{f'nDCG@{k}':15} {facts['ndcg']:.4f}",
         f"{f'judged@{k}':15} {facts['judged']:.1%}  of the hits have a grade; the others count as 0",
-        *(f"{row['ndcg']:>7.4f}  {row['judged']:>6.1%}  {query}" for query, row in facts["by_query"].items()),
+        *_first([f"{row['ndcg']:.4f}  {row['judged']:>6.1%}  {query}" for query, row in facts["by_query"].items()]),
     ]
     if nothing := facts["nothing_relevant"]:
         lines += [f"{len(nothing):,} queries have no picture here with a grade above 0, and count for nothing:"]

@@ -97,6 +97,7 @@ def test_judgments_are_csv_or_json_lines(file: Path) -> None:
         ("query,image,grade\n,b,1\n", "line 2: an empty query or picture"),
         ("query,image,grade\na,b,1\na,b,2\n", "line 3: b has another grade for 'a' before"),
         ('{"query": "a", "image": "b", "grade": 1}\n{"query": "a"}', 'line 2: not {"query", "image", "grade"}'),
+        ('{"query": null, "image": "b", "grade": 1}', "line 1: not"),
         ("{\n", "line 1: not"),
     ],
 )
@@ -125,5 +126,5 @@ def test_a_folder_and_a_collection_are_measured_alike(
     assert main(["eval", "graded", *where, "--judgments", str(file), "-k", "2"]) == 0
     words = capsys.readouterr().out
     assert f"nDCG@2          {facts[0]['ndcg']:.4f}\n" in words
-    assert f"{facts[0]['ndcg']:>7.4f}  {facts[0]['judged']:>6.1%}  a red thing\n" in words
+    assert f"    {facts[0]['ndcg']:.4f}  {facts[0]['judged']:>6.1%}  a red thing\n" in words
     assert "1 queries have no picture here with a grade above 0, and count for nothing:\n    gone\n" in words
