@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import threading
 from argparse import Namespace
 from collections.abc import Callable, Sequence
@@ -132,6 +133,24 @@ def eval(arguments: Namespace) -> int:  # noqa: A001 (the verb's name)
     """One of the measurements."""
     measurement: Callable[[Namespace], int] = getattr(measure, arguments.what)
     return measurement(arguments)
+
+
+def bench(arguments: Namespace) -> int:
+    """Measure with the pictures of a folder or made ones; nothing is kept."""
+    from indexer.bench import Bench  # torch
+    from indexer.bench_pictures import make_sets
+
+    encoder = load_by_name(arguments.model, device=arguments.device, tell=say.note)
+    with tempfile.TemporaryDirectory() as scratch:
+        folders = (
+            {"folder": arguments.folder.absolute()}
+            if arguments.folder
+            else make_sets(Path(scratch), arguments.pictures)
+        )
+        measure = Bench(folders, Path(scratch), lambda: encoder, options_of(arguments))
+        facts = measure.run(arguments.rounds, against=arguments.against)
+    say.result(facts, say.bench(facts), arguments)
+    return OK
 
 
 def models(arguments: Namespace) -> int:

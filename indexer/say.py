@@ -121,3 +121,29 @@ def _more(items: list[Any]) -> list[str]:
 
 def _megabytes(size_bytes: int) -> str:
     return f"{size_bytes / 1e6:.1f} MB"
+
+
+def bench(facts: dict[str, Any]) -> str:
+    lines = [f"model        {facts['model']}; medians of {facts['rounds']}"]
+    for name, build in facts["builds"].items():
+        lines += [
+            f"{name:12} {build['images_per_second']:.1f} images/s, {100 * build['share_of_limit']:.0f} % of the "
+            f"{build['limit']:.1f} that matrix products at their best would allow",
+            f"             of {build['seconds']:.1f} s: encode {build['encode_seconds']:.1f}, waiting for pictures "
+            f"{build['wait_seconds']:.1f}, write {build['write_seconds']:.1f}; decode {build['decode_seconds']:.1f} "
+            "over all threads",
+        ]
+        if "plain_loop" in build:
+            lines.append(
+                f"             {build['times_plain_loop']:.2f} times the plain loop's {build['plain_loop']:.1f}"
+            )
+    queries = facts["queries"]
+    for stage in ("all", "encode", "index", "hydrate", "text_padded"):
+        words = "padded text in PyTorch" if stage == "text_padded" else f"query, {stage}"
+        lines.append(f"{words}: {1000 * queries[stage]['p50']:.1f} ms, p95 {1000 * queries[stage]['p95']:.1f}")
+    lines += [
+        f"a padded text takes {queries['padded_times_encode']:.1f} times as long as a query's",
+        f"a query from the shell: {facts['cold_start_seconds']:.2f} s",
+        f"peak memory of a build: {_megabytes(facts['peak_bytes'])}",
+    ]
+    return "\n".join(lines)

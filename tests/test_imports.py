@@ -20,7 +20,14 @@ MODELS = {
 """What reads the formats of models."""
 
 HOMES = {
-    "torch": {"search/encoder.py", "search/cutting.py", "search/fitting.py", "search/building.py", *MODELS},
+    "torch": {
+        "indexer/plain_loop.py",
+        "search/encoder.py",
+        "search/cutting.py",
+        "search/fitting.py",
+        "search/building.py",
+        *MODELS,
+    },
     "open_clip": {
         "search/building.py",
         "search/checkpoints.py",
@@ -50,6 +57,7 @@ HOMES = {
     "argparse": {
         "search/__main__.py",
         "indexer/cli.py",
+        "indexer/options.py",
         "indexer/commands.py",
         "indexer/measure.py",
         "indexer/asked.py",

@@ -1,0 +1,37 @@
+"""Pictures to measure with, each with a content of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+SMALL = (1024, 768)
+LARGE = (4000, 3000)
+
+FORMATS = ("jpg", "jpg", "jpg", "png", "webp")
+"""Most photographs are JPEGs; small pictures take turns, large ones are JPEGs as cameras write them."""
+
+
+def make_pictures(folder: Path, count: int, size: tuple[int, int], *, seed: int) -> None:
+    """Write `count` pictures of this (width, height): soft shapes under some grain, which weigh what photographs do."""
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(seed)
+    for number in range(count):
+        suffix = "jpg" if size == LARGE else FORMATS[number % len(FORMATS)]
+        picture(random, size).save(folder / f"{number:05d}.{suffix}", quality=90)
+
+
+def picture(random: np.random.Generator, size: tuple[int, int]) -> Image.Image:
+    shapes = Image.fromarray(random.integers(0, 256, (9, 12, 3), np.uint8)).resize(size, Image.Resampling.BICUBIC)
+    detail = Image.fromarray(random.integers(96, 160, (size[1] // 3, size[0] // 3, 3), np.uint8))
+    return Image.blend(shapes, detail.resize(size, Image.Resampling.BILINEAR), 0.2)
+
+
+def make_sets(scratch: Path, count: int) -> dict[str, Path]:
+    """Small pictures and a quarter as many large ones, each in a folder of their own, by what they are called."""
+    sets = {"small": (count, SMALL), "12 megapixels": (max(1, count // 4), LARGE)}
+    for seed, (name, (some, size)) in enumerate(sets.items()):
+        make_pictures(scratch / name, some, size, seed=seed)
+    return {name: scratch / name for name in sets}

@@ -1,0 +1,96 @@
+"""Options that several verbs take."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from search.prompts import PLACE, PLAIN, TEMPLATE_SETS
+from search.settings import MAX_MEGAPIXELS, Settings
+from search.types import INDEX_KINDS, MIN_RECALL
+
+
+def collection_option(verb: argparse._ActionsContainer, settings: Settings) -> None:
+    verb.add_argument(
+        "--collection",
+        type=Path,
+        default=settings.collection,
+        metavar="DIR",
+        help="where the collection is (default: %(default)s)",
+    )
+
+
+def model_option(verb: argparse.ArgumentParser, settings: Settings) -> None:
+    verb.add_argument(
+        "--model",
+        default=settings.model,
+        metavar="M",
+        help='an open_clip name with its weights ("ViT-B-32/openai"), "hf-hub:owner/name", a local directory or '
+        'weights file, "ARCHITECTURE@FILE", "bundled", or "auto": the collection\'s own, else the best that can be had '
+        "(default: %(default)s)",
+    )
+
+
+def walk_options(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--exclude", action="append", default=[], metavar="GLOB", help="leave out names or paths below FOLDER like this"
+    )
+    verb.add_argument("--include-hidden", action="store_true", help="take hidden and system folders too")
+
+
+def speed_options(verb: argparse.ArgumentParser, settings: Settings) -> None:
+    verb.add_argument(
+        "--device", default=settings.device, metavar="D", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
+    )
+    verb.add_argument(
+        "--batch-size", type=positive, default=64, metavar="N", help="images through the model at once (64)"
+    )
+    verb.add_argument("--workers", type=positive, metavar="N", help="threads that decode (default: one a core)")
+    verb.add_argument(
+        "--max-megapixels",
+        type=positive,
+        default=MAX_MEGAPIXELS,
+        metavar="N",
+        help="refuse larger pictures (default: %(default)s)",
+    )
+    verb.add_argument(
+        "--exact-decode", action="store_true", help="decode large JPEGs whole: slower, and no different to the eye"
+    )
+
+
+def templates_option(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--templates",
+        default=PLAIN,
+        metavar="NAME",
+        help=f"{', '.join(TEMPLATE_SETS)}, or one of your own such as 'a drawing of a {PLACE}' (default: %(default)s)",
+    )
+
+
+def index_options(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--index",
+        choices=INDEX_KINDS,
+        help="compare every vector, or scan codes of them and compare the best again; auto, the default for a new "
+        "collection, chooses by size and measured recall; remembered",
+    )
+    verb.add_argument(
+        "--min-recall",
+        type=share,
+        metavar="R",
+        help=f"the recall@10 that a scan must reach, or every vector is compared ({MIN_RECALL}); remembered",
+    )
+
+
+def share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{value} is no share; give 0 to 1")
+    return value
+
+
+def positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not positive; give 1 or more")
+    return value
