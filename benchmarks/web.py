@@ -23,21 +23,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-import numpy as np
 import open_clip
 from safetensors.torch import save_file
 
+from benchmarks.vectors import make_collection
 from search.building import build_model
-from search.changes import Changes, FileStamp, NewImage
 from search.checkpoints import find_checkpoint
-from search.collection import Collection
 from search.encoder import Encoder, load_encoder
-from search.image import digest_of
 from search.settings import PROJECT
-from search.types import Facts
 
 IMAGES = 100_000
-ROWS_A_TRANSACTION = 10_000
 PAIRS = 100
 CLIENTS = 32
 LOAD_S = 15.0
@@ -48,7 +43,7 @@ def main(options: list[str]) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         model, directory = Path(scratch) / "model", Path(scratch) / "collection"
         make_model(model)
-        make_collection(directory, model)
+        make_collection(directory, build_model(find_checkpoint(str(model))).identity, IMAGES)
         encoder = load_encoder(str(model), device="cpu")
         with server(directory, options) as host:
             one_at_a_time(host, encoder)
@@ -62,27 +57,6 @@ def make_model(folder: Path) -> None:
     folder.mkdir()
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": model_cfg, "preprocess_cfg": {}}))
     save_file(open_clip.CLIP(**model_cfg).state_dict(), folder / "open_clip_model.safetensors")
-
-
-def make_collection(directory: Path, model: Path) -> None:
-    identity = build_model(find_checkpoint(str(model))).identity
-    collection = Collection.create(directory, identity)
-    generator = np.random.default_rng(0)
-    for start in range(0, IMAGES, ROWS_A_TRANSACTION):
-        vectors = generator.normal(size=(ROWS_A_TRANSACTION, identity.dim)).astype(np.float32)
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        rows = [
-            NewImage(
-                FileStamp(f"/photos/{number:06}.jpg", 1, 1),
-                digest_of(number.to_bytes(4)),
-                Facts(640, 480, "JPEG"),
-                vector,
-            )
-            for number, vector in enumerate(vectors.astype(np.float16), start)
-        ]
-        collection.catalog.apply(Changes(added=rows))
-    collection.publish()
-    collection.close()
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from indexer.opening import load_by_name
 from indexer.scan import scan
 from search.classify import make_classifier
 from search.errors import CollectionError
-from search.prompts import templates_of
+from search.prompts import Label, templates_of
 from search.types import Root
 
 
@@ -35,7 +35,7 @@ def pictures_of(arguments: Namespace) -> list[str]:
     return [file.stamp.path for file in found.files]
 
 
-def classified(paths: Iterable[str], labels: Sequence[str], arguments: Namespace) -> Iterator[Classified]:
+def classified(paths: Iterable[str], labels: Sequence[str | Label], arguments: Namespace) -> Iterator[Classified]:
     encoder = load_by_name(arguments.model, device=arguments.device, tell=say.note)
     classifier = make_classifier(encoder, labels, templates_of(arguments.templates))
     return classify_files(paths, encoder, classifier, options_of(arguments))

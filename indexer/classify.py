@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 from indexer.build import Options
 from indexer.encode import encode_files
 from search.classify import Classifier
-from search.errors import BadQuery
 
 if TYPE_CHECKING:
     from search.encoder import Encoder
@@ -36,15 +34,3 @@ def classify_files(
         probabilities = iter(classifier.probabilities(batch.rows))
         for file in batch.files:
             yield Classified(file.path, None if file.reason else next(probabilities), file.reason)
-
-
-def labels_in(text: str | None, file: Path | None) -> list[str]:
-    """The labels between the commas of `text`, or on the lines of `file`, each once. Raises BadQuery without any."""
-    try:
-        parts = file.read_text(encoding="utf-8-sig").splitlines() if file else (text or "").split(",")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadQuery(f"{file} cannot be read as text: {error}") from error
-    labels = list(dict.fromkeys(part.strip() for part in parts if part.strip()))
-    if not labels:
-        raise BadQuery("no labels; name them like --labels dog,cat or a line each in --labels-file")
-    return labels

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from indexer.options import (
     collection_option,
+    device_option,
     index_options,
     model_option,
     positive,
@@ -23,7 +24,7 @@ from indexer.options import (
 )
 from search.errors import SearchError
 from search.exit_codes import ERROR, INTERRUPTED, NO, OK
-from search.settings import Settings
+from search.settings import TAG_THRESHOLD, Settings
 
 VERBS = {
     "build": "make pictures searchable, or bring a collection up to date with folders",
@@ -33,6 +34,7 @@ VERBS = {
     "verify": "check every row, vector, index and file",
     "remove": "take files or folders out of the collection; the files stay where they are",
     "classify": "say which of some labels fits each picture of a folder best",
+    "tag": "tag all pictures of a collection with labels, or take the tags away",
     "eval": "measure how well a model does on pictures whose answers are known",
     "bench": "measure builds and queries: rates of the stages, the machine's limit, memory",
     "models": "the models, their licence and quality, and which are on this machine",
@@ -81,6 +83,7 @@ def parser() -> argparse.ArgumentParser:
             collection_option(verb, settings)
     _build_options(by_name["build"], settings)
     _classify_options(by_name["classify"], settings)
+    _tag_options(by_name["tag"], settings)
     _eval_options(by_name["eval"], settings)
     _bench_options(by_name["bench"], settings)
     for name in ("build", "update", "watch", "classify", "bench"):
@@ -112,7 +115,7 @@ def _classify_options(verb: argparse.ArgumentParser, settings: Settings) -> None
     verb.add_argument("folder", metavar="FOLDER", help="a folder of pictures, with all below it")
     labels = verb.add_mutually_exclusive_group(required=True)
     labels.add_argument("--labels", metavar="A,B,...", help="what a picture may show, between commas")
-    labels.add_argument("--labels-file", type=Path, metavar="FILE", help="the same, a label a line")
+    labels.add_argument("--labels-file", type=Path, metavar="FILE", help="the same, a label a line, or a CSV file")
     templates_option(verb)
     form = verb.add_mutually_exclusive_group()
     form.add_argument("--csv", action="store_true", help="a table with a column for each label")
@@ -136,6 +139,26 @@ def _bench_options(verb: argparse.ArgumentParser, settings: Settings) -> None:
     verb.add_argument("--rounds", type=positive, default=3, metavar="N", help="medians are of so many (3)")
     verb.add_argument("--against", action="store_true", help="also run open_clip with a DataLoader, in turns")
     model_option(verb, settings)
+
+
+def _tag_options(verb: argparse.ArgumentParser, settings: Settings) -> None:
+    labels = verb.add_mutually_exclusive_group(required=True)
+    labels.add_argument(
+        "--labels-file",
+        type=Path,
+        metavar="FILE",
+        help="a label a line, or a CSV with name, prompts, threshold and sensitive",
+    )
+    labels.add_argument("--clear", action="store_true", help="take all tags away")
+    templates_option(verb)
+    verb.add_argument(
+        "--threshold",
+        type=float,
+        default=TAG_THRESHOLD,
+        metavar="P",
+        help="from which probability on a picture has a label that says nothing else (default: %(default)s)",
+    )
+    device_option(verb, settings)
 
 
 def _eval_options(verb: argparse.ArgumentParser, settings: Settings) -> None:

@@ -19,19 +19,21 @@ from tqdm import tqdm
 from indexer import measure, say, say_measured
 from indexer.asked import classified, options_of, pictures_of, root_of
 from indexer.build import build as run_build
-from indexer.classify import labels_in
+from indexer.labels import labels_in
 from indexer.opening import LoadEncoder, load_by_name, open_collection, open_or_create
 from indexer.report import Report
 from indexer.roots import drop, merge
 from indexer.signals import stop_on_signals
 from indexer.status import facts_of
 from indexer.table import Form, Table
+from indexer.tag import tag_collection
 from indexer.watch import watch as follow_changes
 from search.changes import Changes
 from search.collection import Collection
 from search.errors import BadQuery, CollectionBusy
 from search.exit_codes import INTERRUPTED, NO, OK
 from search.models import MODELS, Hub, local_models
+from search.prompts import Label
 from search.published import check, text_cosines
 from search.settings import Settings
 from search.types import IndexPolicy, Root
@@ -116,17 +118,29 @@ def classify(arguments: Namespace) -> int:
     form: Form = "csv" if arguments.csv else "json" if arguments.json else "words"
     if arguments.output and form == "words":
         raise BadQuery("--output takes --csv or --json, so that the file can be gone on with")
-    table = Table(labels_in(arguments.labels, arguments.labels_file), form)
+    labels = labels_in(arguments.labels, arguments.labels_file)
+    table = Table([label.name for label in labels], form)
     held = table.paths_in(arguments.output) if arguments.output else set()
     found = pictures_of(arguments)
     paths = [path for path in found if path not in held]
     with stop_on_signals() as stop:
-        done, failed = _classify(paths, table, arguments, stop) if paths else (0, 0)
+        done, failed = _classify(paths, labels, table, arguments, stop) if paths else (0, 0)
     before = len(found) - len(paths)
     say.note(f"{done - failed:,} classified, {failed:,} could not be read, {before:,} done before")
     if done < len(paths):
         return INTERRUPTED
     return OK if found else NO
+
+
+def tag(arguments: Namespace) -> int:
+    """Tag every picture from its stored vector: only the text tower runs, and none to take tags away."""
+    collection, load = open_collection(arguments.collection, device=arguments.device)
+    with closing(collection), collection.writing():
+        facts = tag_collection(
+            collection, load, arguments.labels_file, templates=arguments.templates, threshold=arguments.threshold
+        )
+    say.result(facts, say.tags(facts), arguments)
+    return OK
 
 
 def eval(arguments: Namespace) -> int:  # noqa: A001 (the verb's name)
@@ -194,14 +208,16 @@ def _run(
         return run_build(collection, roots, load, options=asked, progress=show, stop=stop)
 
 
-def _classify(paths: Sequence[str], table: Table, arguments: Namespace, stop: threading.Event) -> tuple[int, int]:
+def _classify(
+    paths: Sequence[str], labels: Sequence[Label], table: Table, arguments: Namespace, stop: threading.Event
+) -> tuple[int, int]:
     """How many rows were written, and how many of these tell of a file that could not be read."""
     until_stop = takewhile(lambda _: not stop.is_set(), paths)
     done = failed = 0
     with _results(arguments.output) as out, tqdm(total=len(paths), unit=" images", disable=None) as bar:
         if not arguments.output or not arguments.output.stat().st_size:
             out.write(table.heading)
-        for item in classified(until_stop, table.labels, arguments):
+        for item in classified(until_stop, labels, arguments):
             out.write(table.line(item))
             out.flush()
             bar.update()

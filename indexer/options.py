@@ -38,10 +38,14 @@ def walk_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--include-hidden", action="store_true", help="take hidden and system folders too")
 
 
-def speed_options(verb: argparse.ArgumentParser, settings: Settings) -> None:
+def device_option(verb: argparse.ArgumentParser, settings: Settings) -> None:
     verb.add_argument(
         "--device", default=settings.device, metavar="D", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
     )
+
+
+def speed_options(verb: argparse.ArgumentParser, settings: Settings) -> None:
+    device_option(verb, settings)
     verb.add_argument(
         "--batch-size", type=positive, default=64, metavar="N", help="images through the model at once (64)"
     )

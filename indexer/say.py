@@ -57,6 +57,7 @@ def status(facts: dict[str, Any]) -> str:
         f"model       {facts['model']} ({facts['dim']} dimensions, weights {facts['weights_digest'][:12]})",
         f"images      {facts['images']:,}",
         f"texts       {facts['texts']:,}",
+        *([f"tags        {_tagged(facts['tags'])}"] if facts["tags"]["labels"] else []),
         f"index       {facts['index']}, {_recalls(facts['recall'])}generation {facts['generation']}"
         + ("" if facts["published"] else "; not up to date: run python -m indexer update"),
         f"on disk     {sizes}",
@@ -72,6 +73,24 @@ def _recalls(recall: dict[str, dict[str, float]]) -> str:
     """What was measured of the images' index, before a comma."""
     measured = recall.get("images", {})
     return "".join(f"recall@10 {value:.3f} for {modality} queries, " for modality, value in measured.items())
+
+
+def tags(facts: dict[str, Any]) -> str:
+    """The labels that most images have; --json has all of them."""
+    found = sorted((label for label in facts["labels"] if label["images"]), key=lambda label: -label["images"])
+    if not facts["labels"]:
+        return "no labels, no tags"
+    lines = [f"{label['images']:>7,}  {label['name']}{_sensitive(label)}" for label in found[:SHOWN]]
+    return "\n".join([_tagged(facts), *lines, *_more(found)])
+
+
+def _tagged(facts: dict[str, Any]) -> str:
+    hidden = f", {facts['hidden']:,} hidden by sensitive ones" if facts["hidden"] else ""
+    return f"{facts['tagged']:,} images have any of {len(facts['labels']):,} labels{hidden}"
+
+
+def _sensitive(label: dict[str, Any]) -> str:
+    return " (sensitive)" if label["sensitive"] else ""
 
 
 def findings(found: Findings) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from indexer.tag import tag_facts
 from search.collection import Collection
 from search.types import TARGETS
 
@@ -20,6 +21,7 @@ def facts_of(collection: Collection) -> dict[str, Any]:
         "weights_digest": identity.weights_digest,
         "images": counts["images"],
         "texts": counts["texts"],
+        "tags": tag_facts(collection),
         "index": collection.index("images").kind,
         "recall": {target: collection.recall(target) for target in TARGETS},
         "generation": state.generation,

@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from search.errors import SearchError
 from search.exit_codes import ERROR, INTERRUPTED, NO, OK
 from search.settings import MAX_K, Settings
-from search.types import TARGETS
+from search.types import HIDE, SENSITIVE, SHOW, TARGETS
 
 if TYPE_CHECKING:
     from search.encoder import Encoder
+    from search.records import Tag
     from search.types import Hit
 
 
@@ -25,13 +26,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Search once and return the exit code."""
     arguments = parser().parse_args(argv)
     try:
-        hits = _search(arguments)
+        hits, tags = _search(arguments)
     except SearchError as error:
         print(f"error: {error}", file=sys.stderr)
         return ERROR
     except KeyboardInterrupt:
         return INTERRUPTED
-    _print(hits, arguments)
+    _print(hits, tags, arguments)
     return OK if hits else NO
 
 
@@ -54,6 +55,16 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--target", choices=TARGETS, default="images", help="what to find (default: %(default)s)")
     parser.add_argument("-k", type=int, default=10, metavar="N", help=f"how many, 1 to {MAX_K} (default: %(default)s)")
+    parser.add_argument(
+        "--tag",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only images with this tag; several: with all of them",
+    )
+    parser.add_argument(
+        "--sensitive", choices=SENSITIVE, default=HIDE, help="images with a sensitive tag (default: %(default)s)"
+    )
     parser.add_argument("--device", default=settings.device, metavar="D", help="auto, cpu, cuda or cuda:N")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON object with all that is known of each hit")
@@ -61,8 +72,10 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _search(arguments: argparse.Namespace) -> list[Hit]:
+def _search(arguments: argparse.Namespace) -> tuple[list[Hit], dict[int, list[Tag]]]:
+    """The hits, and the tags of their images by id."""
     from search.collection import Collection  # from here on it takes time: FAISS, and torch when words are asked
+    from search.filters import Filter
     from search.query import parse
     from search.searcher import Searcher
 
@@ -75,7 +88,8 @@ def _search(arguments: argparse.Namespace) -> list[Hit]:
             return load_encoder(collection.identity.model, device=arguments.device, models=settings.models)
 
         searcher = Searcher(collection, load)
-        page = searcher.page(parse(arguments.query), k=arguments.k, target=arguments.target)
+        where = Filter(tags=tuple(arguments.tag), show_sensitive=arguments.sensitive == SHOW)
+        page = searcher.page(parse(arguments.query), k=arguments.k, target=arguments.target, where=where)
         if not page.hits and not len(collection.index(arguments.target)):
             print(f"{arguments.collection} holds no {arguments.target} yet", file=sys.stderr)
         if page.length and page.length.truncated:
@@ -85,13 +99,14 @@ def _search(arguments: argparse.Namespace) -> list[Hit]:
             )
         if page.hits and page.matched is False:
             print("nothing here is a clear match; these are the nearest", file=sys.stderr)
-        return page.hits
+        return page.hits, collection.catalog.tags.of([hit.image_id for hit in page.hits])
 
 
-def _print(hits: Sequence[Hit], arguments: argparse.Namespace) -> None:
+def _print(hits: Sequence[Hit], tags: Mapping[int, Sequence[Tag]], arguments: argparse.Namespace) -> None:
     """Paths go out byte by byte as they are on the disk, whatever their encoding."""
     if arguments.json:
-        lines = [json.dumps({"hits": [hit.to_dict() for hit in hits]}, indent=2)]
+        rows = [{**hit.to_dict(), "tags": [tag._asdict() for tag in tags.get(hit.image_id, ())]} for hit in hits]
+        lines = [json.dumps({"hits": rows}, indent=2)]
     elif arguments.paths:
         lines = [str(hit.path) for hit in hits]
     else:

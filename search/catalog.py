@@ -31,10 +31,12 @@ from search.schema import (
     connect,
     create_tables,
 )
+from search.tags import Tags
 from search.types import EncoderIdentity, Facts, Root, Target
 
 _ROWS: dict[Target, type[ImageRow] | type[TextRow]] = {"images": ImageRow, "texts": TextRow}
 _FACTS = [getattr(ImageRow, fact.name) for fact in fields(Facts)]
+_STATE = [getattr(StateRow, name) for name in State._fields]
 _VECTOR_ROWS = 20_000
 _SQL_VARIABLES = 10_000
 
@@ -44,6 +46,7 @@ class Catalog:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.tags = Tags(engine)
 
     @classmethod
     def create(cls, file: Path, identity: EncoderIdentity) -> None:
@@ -124,10 +127,7 @@ class Catalog:
         return EncoderIdentity.from_json(self._scalar(select(StateRow.encoder)))
 
     def state(self) -> State:
-        ((changes, generation, published),) = self._rows(
-            select(StateRow.changes, StateRow.generation, StateRow.published_changes)
-        )
-        return State(changes, generation, published)
+        return State(*self._rows(select(*_STATE))[0])
 
     def images(self, ids: Sequence[int]) -> dict[int, ImageRecord]:
         """The rows of those ids that exist."""
@@ -150,15 +150,14 @@ class Catalog:
         ids = images if target == "images" else select(TextRow.id).where(TextRow.image_id.in_(images))
         return np.sort(np.array(self._column(ids), np.int64))
 
-    def vectors(self, target: Target) -> Iterator[tuple[NDArray[np.int64], list[bytes]]]:
-        """All ids with their stored vectors, in the order of ids, some thousands at a time."""
+    def vectors(self, target: Target, after: int = 0) -> Iterator[tuple[NDArray[np.int64], list[bytes]]]:
+        """The ids after `after` with their stored vectors, in the order of ids, some thousands at a time."""
         table = _ROWS[target]
         columns = select(table.id, table.vector).order_by(table.id)
-        last = 0
-        while rows := self._rows(columns.where(table.id > last).limit(_VECTOR_ROWS)):
+        while rows := self._rows(columns.where(table.id > after).limit(_VECTOR_ROWS)):
             ids, vectors = zip(*rows, strict=True)
             yield np.array(ids, np.int64), list(vectors)
-            last = ids[-1]
+            after = ids[-1]
 
     def choices(self) -> Choices:
         """What a filter may ask for."""

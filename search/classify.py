@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from search.errors import BadQuery
 from search.languages import require_read
-from search.prompts import prompts
+from search.prompts import Label, prompts
 from search.types import Logits
 
 if TYPE_CHECKING:
@@ -22,6 +23,14 @@ if TYPE_CHECKING:
 
 _PROMPTS_AT_ONCE = 1024
 """Rows of prompts that are held until they are averaged."""
+
+
+class Nearest(NamedTuple):
+    """A label that is near to an image: the cosine similarity of the two, and its probability among all labels."""
+
+    label: str
+    score: float
+    probability: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,28 +57,38 @@ class Classifier:
         probabilities: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
         return probabilities
 
+    def nearest(self, image: NDArray[np.float32], count: int) -> list[Nearest]:
+        """The labels that are nearest to a unit vector, (dim,), at most `count` of them."""
+        scores, probabilities = self.vectors @ image, self.probabilities(image[np.newaxis])[0]
+        best = np.argsort(-scores, kind="stable")[:count]
+        return [Nearest(self.labels[place], float(scores[place]), float(probabilities[place])) for place in best]
 
-def make_classifier(encoder: Encoder, labels: Sequence[str], templates: Sequence[str]) -> Classifier:
-    """Each label is the normalized mean of the vectors of its prompts.
+
+def make_classifier(encoder: Encoder, labels: Sequence[str | Label], templates: Sequence[str]) -> Classifier:
+    """Each label is the normalized mean of the vectors of its prompts: its own, or else those of the templates.
 
     Raises BadQuery without labels or templates, for an empty label, and for one that does not fit the text tower or is
     in a script that it does not know.
     """
     if not labels or not templates:
         raise BadQuery("no labels or no templates; give at least one of each, such as dog and 'a photo of a {}.'")
-    if not all(label.strip() for label in labels):
+    whole = [Label(label) if isinstance(label, str) else label for label in labels]
+    if not all(label.name.strip() for label in whole):
         raise BadQuery("an empty label; leave it out")
-    require_read(encoder, labels)
-    at_once = max(1, _PROMPTS_AT_ONCE // len(templates))
-    blocks = [labels[start : start + at_once] for start in range(0, len(labels), at_once)]
-    return Classifier(tuple(labels), np.concatenate([_rows(encoder, b, templates) for b in blocks]), encoder.logits)
+    require_read(encoder, [text for label in whole for text in label.prompts or [label.name]])
+    texts = [label.prompts or prompts(label.name, templates) for label in whole]
+    at_once = max(1, _PROMPTS_AT_ONCE // max(map(len, texts)))
+    blocks = [texts[start : start + at_once] for start in range(0, len(texts), at_once)]
+    vectors = np.concatenate([_rows(encoder, block) for block in blocks])
+    return Classifier(tuple(label.name for label in whole), vectors, encoder.logits)
 
 
-def _rows(encoder: Encoder, labels: Sequence[str], templates: Sequence[str]) -> NDArray[np.float32]:
+def _rows(encoder: Encoder, prompts_of_labels: Sequence[Sequence[str]]) -> NDArray[np.float32]:
     """(labels, dim)."""
-    texts = [text for label in labels for text in prompts(label, templates)]
+    texts = list(chain.from_iterable(prompts_of_labels))
     _require_fit(encoder, texts)
-    rows = encoder.encode_texts(texts).reshape(len(labels), len(templates), -1).mean(axis=1)
+    starts = np.cumsum([0, *map(len, prompts_of_labels[:-1])])
+    rows = np.add.reduceat(encoder.encode_texts(texts), starts)
     normalized: NDArray[np.float32] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     return normalized
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from search.index_recall import make_probes
 from search.kinds import Publication, choose, open_index
 from search.lock import write_lock
 from search.types import TARGETS, EncoderIdentity, IndexFacts, IndexPolicy, Target
+from search.vocabulary import Vocabulary
 
 CATALOG_FILE = "catalog.sqlite"
 LOCK_FILE = "build.lock"
@@ -90,11 +92,17 @@ class Collection:
         facts = self.published().facts.get(target)
         return facts.recall if facts else {}
 
+    def tag(self, vocabulary: Vocabulary) -> None:
+        """Tag every image by `vocabulary`, in place of the tags that there are. The caller is the only writer."""
+        self.catalog.tags.replace(vocabulary, self._vectors("images"))
+
     def publish(self, policy: IndexPolicy | None = None) -> None:
         """Make the indexes again from the catalog and name them as live. The caller is the only writer.
 
-        `policy` says what they shall be; None is the same as the last time.
+        `policy` says what they shall be; None is the same as the last time. New images are tagged before they can be
+        found, so that none with a sensitive tag is shown in between.
         """
+        self.catalog.tags.extend(partial(self._vectors, "images"))
         state = self.catalog.state()
         policy, generation = policy or self.published().policy, state.generation + 1
         exact = {target: ExactIndex.build(self.identity.dim, self._vectors(target)) for target in TARGETS}
@@ -131,8 +139,8 @@ class Collection:
     def index_file(self, target: Target, generation: int) -> Path:
         return self.directory / f"{target}-{generation:08d}.faiss"
 
-    def _vectors(self, target: Target) -> Iterator[tuple[Ids, Vectors]]:
-        for ids, stored in self.catalog.vectors(target):
+    def _vectors(self, target: Target, after: int = 0) -> Iterator[tuple[Ids, Vectors]]:
+        for ids, stored in self.catalog.vectors(target, after):
             yield ids, np.frombuffer(b"".join(stored), "<f2").reshape(len(ids), -1).astype(np.float32)
 
     def _publication_file(self, generation: int) -> Path:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import calendar
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import ColumnElement, and_, false, or_
+from sqlalchemy import ColumnElement, and_, false, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from search.errors import BadQuery
-from search.schema import ImageRow
+from search.schema import ImageRow, LabelRow, TagRow
+from search.tags import SENSITIVE_IMAGES
 from search.types import Root
 
 Orientation = Literal["landscape", "portrait", "square"]
@@ -28,7 +29,8 @@ class Filter:
 
     `folder` is a followed folder or one below it, absolute or relative to the followed one. `taken_from` is the first
     moment that counts, `taken_to` the first that does not; images without a time satisfy neither. `format` is Pillow's
-    name. `min_side` is the least length of the shorter side in pixels. `camera` is a part of the camera's name.
+    name. `min_side` is the least length of the shorter side in pixels. `camera` is a part of the camera's name. Images
+    have all of the `tags`; those with a sensitive tag are left out unless `show_sensitive`.
     """
 
     folder: str | None = None
@@ -39,10 +41,13 @@ class Filter:
     min_side: int | None = None
     camera: str | None = None
     has_place: bool | None = None
+    tags: tuple[str, ...] = ()
+    show_sensitive: bool = False
 
     @property
     def is_empty(self) -> bool:
-        return self == Filter()
+        """Whether it asks for nothing; sensitive tags aside."""
+        return replace(self, show_sensitive=False) == Filter()
 
 
 def first_moment(text: str) -> datetime:
@@ -73,6 +78,10 @@ def conditions(asked: Filter, roots: Sequence[Root]) -> Iterator[ColumnElement[b
         yield ImageRow.camera.icontains(asked.camera, autoescape=True)
     if asked.has_place is not None:
         yield ImageRow.latitude.is_not(None) if asked.has_place else ImageRow.latitude.is_(None)
+    for tag in asked.tags:
+        yield ImageRow.id.in_(select(TagRow.image_id).join(LabelRow).where(LabelRow.name == tag))
+    if not asked.show_sensitive:
+        yield ImageRow.id.not_in(SENSITIVE_IMAGES)
 
 
 def at_or_under(column: InstrumentedAttribute[str], folder: str) -> ColumnElement[bool]:

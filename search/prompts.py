@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from search.errors import BadQuery
 
@@ -14,6 +15,20 @@ TEMPLATE_SETS = (PLAIN, "simple", "imagenet")
 """One template; the 7 and the 80 that OpenAI published for ImageNet, as open_clip ships them."""
 
 _PLAIN = ("a photo of a {}.",)
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What a picture may show.
+
+    `prompts`, where there are any, are encoded in place of the templates. Images get the label as a tag from the
+    probability `threshold` on, None for a default; those that have a sensitive one are hidden unless asked for.
+    """
+
+    name: str
+    prompts: tuple[str, ...] = ()
+    threshold: float | None = None
+    sensitive: bool = False
 
 
 def templates_of(name: str) -> tuple[str, ...]:

@@ -22,11 +22,20 @@ class KnownFailure(NamedTuple):
 
 
 class State(NamedTuple):
-    """How often vectors changed, the live generation of the indexes, and the changes that it covers."""
+    """How often vectors changed, the live generation of the indexes, the changes that it covers; how often tags did."""
 
     changes: int
     generation: int
     published_changes: int
+    tag_changes: int
+
+
+class Tag(NamedTuple):
+    """A label that an image has; `probability` is its softmax among all labels of the collection."""
+
+    name: str
+    probability: float
+    sensitive: bool
 
 
 class ImageRecord(NamedTuple):

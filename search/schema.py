@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 """The newest revision in search/migrations."""
 
 BUSY_TIMEOUT_S = 30
@@ -106,6 +106,29 @@ class TextRow(Base):
     vector: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+class LabelRow(Base):
+    """What images are tagged by: a label, its class vector (float32, little-endian), and from which probability on."""
+
+    __tablename__ = "labels"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    threshold: Mapped[float]
+    sensitive: Mapped[bool]
+    vector: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class TagRow(Base):
+    """A label that an image has, and its probability for it among all labels."""
+
+    __tablename__ = "tags"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
+
+    image_id: Mapped[int] = mapped_column(ForeignKey("images.id", ondelete="CASCADE"), primary_key=True)
+    label_id: Mapped[int] = mapped_column(ForeignKey("labels.id", ondelete="CASCADE"), primary_key=True, index=True)
+    probability: Mapped[float]
+
+
 class FailureRow(Base):
     """A file that could not be indexed; it is tried again when it changes or the pixel limit grows."""
 
@@ -143,6 +166,8 @@ class StateRow(Base):
     """One row: whose vectors these are, how often they changed, and which generation of the index is live.
 
     `changes` counts the transactions that changed any vector; `published_changes` is its value at the last publication.
+    `tag_changes` counts those that changed tags, which the images up to the id `tagged_to` have been given.
+    `logit_scale` is the encoder's where there are labels, and makes probabilities of cosines.
     """
 
     __tablename__ = "state"
@@ -152,6 +177,9 @@ class StateRow(Base):
     changes: Mapped[int] = mapped_column(default=0)
     generation: Mapped[int] = mapped_column(default=0)
     published_changes: Mapped[int] = mapped_column(default=0)
+    tag_changes: Mapped[int] = mapped_column(default=0)
+    tagged_to: Mapped[int] = mapped_column(default=0)
+    logit_scale: Mapped[float | None]
 
 
 def connect(file: Path) -> Engine:

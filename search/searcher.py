@@ -30,6 +30,9 @@ SORTS: tuple[Sort, ...] = ("relevance", "newest", "oldest")
 
 _EVERYTHING = Filter()
 
+_WIDER = 3
+"""How much further is looked, at first, where some images are hidden."""
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -61,7 +64,8 @@ class Searcher:
 
     The `by_` methods, `search` and `page` return at most `k` hits, nearest first, and raise BadQuery for a `k` outside
     1..MAX_K or an unknown id, BadPicture for a picture that cannot be read, and EncoderMismatch when the encoder is not
-    the collection's. `observe` is told how long each stage took.
+    the collection's. Images with a sensitive tag, and their texts, are no hits unless the filter `where` shows them.
+    `observe` is told how long each stage took.
     """
 
     def __init__(
@@ -85,10 +89,12 @@ class Searcher:
     def by_vector(self, vector: NDArray[np.float32], *, k: int = 10, target: Target = "images") -> list[Hit]:
         return self.search([VectorTerm(vector)], k=k, target=target)
 
-    def search(self, terms: Sequence[Term], *, k: int = 10, target: Target = "images") -> list[Hit]:
-        """The hits of the weighted sum of `terms`; images asked by id are not among them."""
+    def search(
+        self, terms: Sequence[Term], *, k: int = 10, target: Target = "images", where: Filter = _EVERYTHING
+    ) -> list[Hit]:
+        """The hits of the weighted sum of `terms` that satisfy `where`; images asked by id are not among them."""
         asked = self._ask(terms, k, target)
-        return self._following(asked, k, None, None)[:k]
+        return self._following(asked, k, None, where)[:k]
 
     def page(
         self,
@@ -105,12 +111,11 @@ class Searcher:
         Sorted by time the matches come, at most MAX_K of them, those without a time last; by relevance every image.
         """
         asked = self._ask(terms, k, target)
-        among = None if where.is_empty else self.collection.catalog.matching(where, target)
         if sort == "relevance":
-            found = self._strong(asked, self._following(asked, k + 1, after, among)[: k + 1])
+            found = self._strong(asked, self._following(asked, k + 1, after, where)[: k + 1])
             best = found
         else:
-            best = self._strong(asked, self._following(asked, MAX_K, None, among)[:MAX_K])
+            best = self._strong(asked, self._following(asked, MAX_K, None, where)[:MAX_K])
             found = _in_time([hit for hit in best if hit.strength is None or hit.strength >= MATCH], sort)
             found = found[after.following([hit.id for hit in found]) if after else 0 :]
         more = Cursor((after.seen if after else 0) + k, found[k - 1].id) if len(found) > k else None
@@ -139,23 +144,35 @@ class Searcher:
         )
         return _Asked(total, weights, target, without)
 
-    def _following(self, asked: _Asked, count: int, after: Cursor | None, among: NDArray[np.int64] | None) -> list[Hit]:
+    def _following(self, asked: _Asked, count: int, after: Cursor | None, where: Filter) -> list[Hit]:
         """At least `count` hits after a page, all of the rest where there are fewer.
 
-        It looks further until enough neighbours have a row: rows may go between two publications.
+        It looks further until enough neighbours have a row: rows may go between two publications. Among all images it
+        looks a little further for those that are hidden, and only where that is not enough among just the others.
         """
         index, query = self.collection.index(asked.target), unit(asked.vector)
+        among = None if where.is_empty else self.collection.catalog.matching(where, asked.target)
+        hidden = frozenset() if where.show_sensitive or among is not None else self._hidden(asked.target)
         wanted = count + len(asked.without) + (after.seen if after else 0)
         while True:
             with timed("index", self._observe):
-                ranked = rank(index, query, wanted, among)
-            shown = [neighbour for neighbour in ranked if neighbour[1] not in asked.without]
+                ranked = rank(index, query, _WIDER * wanted if hidden else wanted, among)
+            shown = [item for item in ranked if item[1] not in asked.without and item[1] not in hidden]
             rest = shown[after.following([id_ for _, id_ in shown]) if after else 0 :]
             with timed("hydrate", self._observe):
                 hits = self._hydrate(rest[:wanted], asked.target)
-            if len(hits) >= count or len(ranked) < wanted:
+            if len(hits) >= count:
                 return hits
-            wanted *= 2
+            if hidden:
+                among, hidden = self.collection.catalog.matching(where, asked.target), frozenset()
+            elif len(ranked) < wanted:
+                return hits
+            else:
+                wanted *= 2
+
+    def _hidden(self, target: Target) -> frozenset[int]:
+        """What has a sensitive tag. Asked for after the index: no image is in an index before it has its tags."""
+        return self.collection.catalog.tags.hidden(target)
 
     def _strong(self, asked: _Asked, hits: list[Hit]) -> list[Hit]:
         """The hits with their strengths, where these can be told."""

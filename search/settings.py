@@ -14,6 +14,9 @@ MAX_MEGAPIXELS = 128
 
 MAX_PIXELS = MAX_MEGAPIXELS * 1_000_000
 
+TAG_THRESHOLD = 0.2
+"""From which probability on an image has a label as a tag, unless the label says otherwise."""
+
 MAX_K = 1000
 """Most neighbours that one query may ask for."""
 

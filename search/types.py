@@ -26,6 +26,10 @@ INDEX_KINDS: tuple[IndexKind, ...] = ("auto", "exact", "scan")
 MIN_RECALL = 0.99
 
 
+SENSITIVE = (HIDE, SHOW) = ("hide", "show")
+"""What becomes of images with a sensitive tag: they are no hits, or like any other."""
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What a picture says of itself. Absent facts are None.

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import exc
+from sqlalchemy import MetaData, Table, exc
 
 from search.catalog import Catalog
 from search.changes import Caption, Changes, Failure, FileStamp, NewImage
+from search.classify import Classifier
 from search.errors import CollectionError, SchemaTooNew
 from search.migrate import MIGRATIONS, upgrade
 from search.schema import SCHEMA_VERSION, Base, connect
-from search.types import EncoderIdentity, Facts, Root
+from search.types import EncoderIdentity, Facts, Logits, Root
+from search.vocabulary import Vocabulary
 
 IDENTITY = EncoderIdentity("colors", "mean color", "0" * 64, 4, "8x8")
 VECTOR = np.array([1, 0, 0, 0], np.float16)
@@ -151,6 +156,37 @@ def test_migrations_lead_to_the_tables_of_this_release(tmp_path: Path) -> None:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, Base.metadata) == []
     engine.dispose()
+
+
+def test_rows_of_the_first_schema_come_through_the_migration(tmp_path: Path) -> None:
+    file = tmp_path / "first.sqlite"
+    engine = connect(file)
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        names = ("images", "texts", "state")
+        tables = {name: Table(name, MetaData(), autoload_with=connection) for name in names}
+        stamp = {"path": "/a.jpg", "size_bytes": 10, "mtime_ns": 20, "captions_stamp": 30}
+        facts = {**asdict(FACTS), "digest": b"d" * 32, "vector": VECTOR.tobytes()}
+        connection.execute(tables["images"].insert().values(id=7, **stamp, **facts))
+        connection.execute(tables["texts"].insert().values(id=3, image_id=7, text="red", vector=VECTOR.tobytes()))
+        state = {"id": 1, "encoder": IDENTITY.to_json(), "changes": 5, "generation": 4, "published_changes": 5}
+        connection.execute(tables["state"].insert().values(**state))
+    engine.dispose()
+    catalog = Catalog.open(file)
+    assert catalog.state() == (5, 4, 5, 0)
+    assert (catalog.identity(), catalog.known_files("/")) == (IDENTITY, {"/a.jpg": (7, 10, 20, 30)})
+    assert (catalog.images([7])[7].facts, catalog.captions([7])) == (FACTS, {7: ["red"]})
+    labels = Classifier(("a", "b"), np.eye(2, 4, dtype=np.float32), Logits(10.0))
+    vocabulary = Vocabulary(labels, np.full(2, 0.5, np.float32), np.array([False, True]))
+    catalog.tags.replace(vocabulary, [(np.array([7]), VECTOR.astype(np.float32)[np.newaxis])])
+    assert [tag.name for tag in catalog.tags.of([7])[7]] == ["a"]
+    catalog.apply(Changes(removed=[7]))
+    assert catalog.tags.of([7]) == {}
+    assert catalog.damage() == []
+    catalog.close()
 
 
 def test_an_older_catalog_is_migrated_when_it_is_opened(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ HOMES = {
         "search/catalog.py",
         "search/apply.py",
         "search/filters.py",
+        "search/tags.py",
         "search/schema.py",
         "search/migrate.py",
         "search/migrations/",

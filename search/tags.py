@@ -1,0 +1,161 @@
+"""The labels of a collection and the images that have them as tags, in SQL; every method is one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Engine, Executable, Select, delete, distinct, func, select, update
+
+from search.apply import insert_all
+from search.classify import Classifier
+from search.records import Tag
+from search.schema import LabelRow, StateRow, TagRow, TextRow
+from search.types import Logits, Target
+from search.vocabulary import Vocabulary
+
+Batches = Iterable[tuple[NDArray[np.int64], NDArray[np.float32]]]
+"""Ids of images, (n,), ascending over all batches, with their unit rows, (n, dim)."""
+
+Version = tuple[int, int]
+"""How often tags changed, and the generation of the indexes: what is a hit changes with it alone."""
+
+_NEVER: Version = (-1, -1)
+
+SENSITIVE_IMAGES: Select[int] = select(TagRow.image_id).join(LabelRow).where(LabelRow.sensitive)
+
+
+class LabelCount(NamedTuple):
+    name: str
+    sensitive: bool
+    images: int
+
+
+class Tags:
+    """The tags of one catalog. Threads may share it; what they read often is kept until a writer changes it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._vocabulary: tuple[Version, Vocabulary | None] = (_NEVER, None)
+        self._hidden: dict[Target, tuple[Version, frozenset[int]]] = {}
+
+    def of(self, image_ids: Sequence[int]) -> dict[int, list[Tag]]:
+        """The tags of each of these images that has any, most probable first."""
+        columns = select(TagRow.image_id, LabelRow.name, TagRow.probability, LabelRow.sensitive).join(LabelRow)
+        found: dict[int, list[Tag]] = {}
+        for image_id, *tag in self._rows(
+            columns.where(TagRow.image_id.in_(image_ids)).order_by(TagRow.probability.desc(), TagRow.label_id)
+        ):
+            found.setdefault(image_id, []).append(Tag(*tag))
+        return found
+
+    def hidden(self, target: Target) -> frozenset[int]:
+        """The ids of the images that have a sensitive tag, or of their texts."""
+        version = self._version()
+        kept = self._hidden.get(target)
+        if kept is None or kept[0] != version:
+            texts = select(TextRow.id).where(TextRow.image_id.in_(SENSITIVE_IMAGES))
+            rows = self._rows(SENSITIVE_IMAGES.distinct() if target == "images" else texts)
+            kept = self._hidden[target] = version, frozenset(id_ for (id_,) in rows)
+        return kept[1]
+
+    def vocabulary(self) -> Vocabulary | None:
+        """What images are tagged by; None in a collection without labels."""
+        version = self._version()
+        if self._vocabulary[0] != version:
+            self._vocabulary = version, self._read_vocabulary()
+        return self._vocabulary[1]
+
+    def counts(self) -> list[LabelCount]:
+        """Every label and how many images have it, in the order in which they were given."""
+        columns = select(LabelRow.name, LabelRow.sensitive, func.count(TagRow.image_id)).outerjoin(TagRow)
+        return [LabelCount(*row) for row in self._rows(columns.group_by(LabelRow.id).order_by(LabelRow.id))]
+
+    def images(self) -> int:
+        """How many images have a tag."""
+        ((count,),) = self._rows(select(func.count(distinct(TagRow.image_id))))
+        return int(count)
+
+    def replace(self, vocabulary: Vocabulary, images: Batches) -> None:
+        """Take all labels and tags away and tag `images`, which are all there are. Readers see the old tags till then.
+
+        The caller is the only writer.
+        """
+        with self._engine.begin() as connection:
+            _clear(connection)
+            insert_all(connection, LabelRow, _label_rows(vocabulary))
+            tagged_to = _tag(connection, vocabulary, images)
+            _changed(connection, tagged_to=tagged_to, logit_scale=vocabulary.classifier.logits.scale)
+
+    def extend(self, images_after: Callable[[int], Batches]) -> None:
+        """Tag the images that came since: `images_after` gives those whose ids are greater."""
+        if (vocabulary := self._read_vocabulary()) is None:
+            return
+        ((tagged_to,),) = self._rows(select(StateRow.tagged_to))
+        with self._engine.begin() as connection:
+            if last := _tag(connection, vocabulary, images_after(tagged_to)):
+                _changed(connection, tagged_to=last)
+
+    def clear(self) -> None:
+        """Take all labels and tags away."""
+        with self._engine.begin() as connection:
+            _clear(connection)
+            _changed(connection, tagged_to=0, logit_scale=None)
+
+    def _read_vocabulary(self) -> Vocabulary | None:
+        columns = (LabelRow.name, LabelRow.threshold, LabelRow.sensitive, LabelRow.vector, StateRow.logit_scale)
+        rows = self._rows(select(*columns).join(StateRow, StateRow.id == 1).order_by(LabelRow.id))
+        if not rows:
+            return None
+        names, thresholds, sensitive, vectors, scales = zip(*rows, strict=True)
+        matrix = np.frombuffer(b"".join(vectors), "<f4").reshape(len(names), -1)
+        classifier = Classifier(names, matrix, Logits(scales[0]))  # a bias is the same for all labels: softmax drops it
+        return Vocabulary(classifier, np.array(thresholds, np.float32), np.array(sensitive))
+
+    def _version(self) -> Version:
+        ((tag_changes, generation),) = self._rows(select(StateRow.tag_changes, StateRow.generation))
+        return tag_changes, generation
+
+    def _rows(self, query: Executable) -> Sequence[Any]:
+        with self._engine.connect() as connection:
+            return connection.execute(query).all()
+
+
+def _clear(connection: Connection) -> None:
+    connection.execute(delete(TagRow))
+    connection.execute(delete(LabelRow))
+
+
+def _changed(connection: Connection, **values: float | None) -> None:
+    connection.execute(update(StateRow).values(tag_changes=StateRow.tag_changes + 1, **values))
+
+
+def _label_rows(vocabulary: Vocabulary) -> list[dict[str, Any]]:
+    """The id of a label is its place, from 1 on."""
+    return [
+        {"id": place, "name": name, "threshold": float(threshold), "sensitive": bool(sensitive), "vector": vector}
+        for place, (name, threshold, sensitive, vector) in enumerate(
+            zip(
+                vocabulary.classifier.labels,
+                vocabulary.thresholds,
+                vocabulary.sensitive,
+                (row.astype("<f4").tobytes() for row in vocabulary.classifier.vectors),
+                strict=True,
+            ),
+            1,
+        )
+    ]
+
+
+def _tag(connection: Connection, vocabulary: Vocabulary, images: Batches) -> int:
+    """Write the tags of `images`; the greatest of their ids, 0 without any."""
+    last = 0
+    for ids, vectors in images:
+        for rows, labels, probabilities in vocabulary.tag(vectors):
+            columns = zip(ids[rows].tolist(), (labels + 1).tolist(), probabilities.tolist(), strict=True)
+            tags = [{"image_id": image, "label_id": label, "probability": p} for image, label, p in columns]
+            insert_all(connection, TagRow, tags)
+        last = int(ids[-1])
+    return last
