@@ -166,7 +166,7 @@ class Catalog:
             for column in (ImageRow.format, ImageRow.camera)
         )
         times, places = (self._scalar(select(func.count(column))) for column in (ImageRow.taken_at, ImageRow.latitude))
-        return Choices(formats, cameras, times > 0, places > 0)
+        return Choices(formats, cameras, times > 0, places > 0, *self.tags.choices())
 
     # What status and verify ask
 

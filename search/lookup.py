@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from search.errors import BadQuery
+from search.filters import Filter
 from search.image import digest_of
 from search.query import IdTerm, ImageTerm, Term, VectorTerm
 from search.records import Original
@@ -29,19 +30,20 @@ class Candidate:
     hit: Hit
 
 
-def by_image(searcher: Searcher, data: bytes, *, k: int = 10) -> list[Candidate]:
+def by_image(searcher: Searcher, data: bytes, *, k: int = 10, show_sensitive: bool = False) -> list[Candidate]:
     """At most `k` candidates for the bytes of a file. A file that the collection holds does not reach the model.
 
+    Copies are candidates whatever their tags: who asks has the file already, and may ask because of what it shows.
     Raises BadPicture for bytes that are neither in the collection nor a picture.
     """
     copies = _with_digest(searcher, digest_of(data))
     term = VectorTerm(copies[0].vector.astype(np.float32)) if copies else ImageTerm(data)
-    return _candidates(searcher, term, copies, k)
+    return _candidates(searcher, term, copies, k, show_sensitive)
 
 
-def by_id(searcher: Searcher, image_id: int, *, k: int = 10) -> list[Candidate]:
+def by_id(searcher: Searcher, image_id: int, *, k: int = 10, show_sensitive: bool = False) -> list[Candidate]:
     """At most `k` candidates for an image of the collection, without itself."""
-    return _candidates(searcher, IdTerm(image_id), _others(searcher, image_id), k)
+    return _candidates(searcher, IdTerm(image_id), _others(searcher, image_id), k, show_sensitive)
 
 
 def copies(searcher: Searcher, image_id: int) -> list[Hit]:
@@ -60,9 +62,11 @@ def _with_digest(searcher: Searcher, digest: bytes) -> list[Original]:
     return searcher.collection.catalog.originals([digest]).get(digest, [])
 
 
-def _candidates(searcher: Searcher, term: Term, copies: list[Original], k: int) -> list[Candidate]:
+def _candidates(
+    searcher: Searcher, term: Term, copies: list[Original], k: int, show_sensitive: bool
+) -> list[Candidate]:
     """Copies are candidates even where the live index does not hold them yet."""
-    hits = searcher.search([term], k=k)
+    hits = searcher.search([term], k=k, where=Filter(show_sensitive=show_sensitive))
     ids = {copy.id for copy in copies}
     look_alikes = [Candidate("look-alike", hit) for hit in hits if hit.id not in ids]
     return [*(Candidate("identical", _hit(copy)) for copy in copies), *look_alikes][:k]

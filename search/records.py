@@ -58,9 +58,13 @@ class Original(NamedTuple):
 
 
 class Choices(NamedTuple):
-    """What images may be told apart by: the formats and cameras there are, and whether any has a time or a place."""
+    """What images may be told apart by: the formats, cameras and tags there are, the sensitive ones left out, and
+    whether any has a time, a place or a sensitive tag.
+    """
 
-    formats: tuple[str, ...]
-    cameras: tuple[str, ...]
-    times: bool
-    places: bool
+    formats: tuple[str, ...] = ()
+    cameras: tuple[str, ...] = ()
+    times: bool = False
+    places: bool = False
+    tags: tuple[str, ...] = ()
+    sensitive: bool = False

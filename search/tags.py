@@ -73,6 +73,12 @@ class Tags:
         columns = select(LabelRow.name, LabelRow.sensitive, func.count(TagRow.image_id)).outerjoin(TagRow)
         return [LabelCount(*row) for row in self._rows(columns.group_by(LabelRow.id).order_by(LabelRow.id))]
 
+    def choices(self) -> tuple[tuple[str, ...], bool]:
+        """The labels that any image has, by name, without the sensitive ones; and whether there are such."""
+        found = [count for count in self.counts() if count.images]
+        names = sorted(count.name for count in found if not count.sensitive)
+        return tuple(names), len(names) < len(found)
+
     def images(self) -> int:
         """How many images have a tag."""
         ((count,),) = self._rows(select(func.count(distinct(TagRow.image_id))))

@@ -31,6 +31,8 @@ def client(collection: Collection, encoder: ColorEncoder, photos: Path, index: B
 
 
 def internet(url: str) -> bytes:
+    if url.endswith(".html"):
+        return b"words"
     if not url.endswith("/blue.png"):
         raise BadUrl("cannot be fetched")
     return picture("blue")
@@ -58,6 +60,16 @@ def test_files_and_images_by_id_are_classified_in_their_order(client: FlaskClien
     assert np.array(answer["logits_per_image"]).shape == (3, 3)
     np.testing.assert_array_equal(np.array(answer["logits_per_image"]).T, answer["logits_per_text"])
     assert answer["logits_per_image"][0][2] == pytest.approx(10, abs=1e-3)
+
+
+def test_pictures_by_url_come_between_files_and_ids(client: FlaskClient) -> None:
+    url = "https://example.org/blue.png"
+    body = {"images": [encoded("white")], "urls": [url], "image_ids": [id_of(client, "green")], "labels": LABELS}
+    answer = client.post("/api/v1/classify", json=body).get_json()
+    np.testing.assert_allclose(answer["probabilities"], expected("white", "blue", "green"), atol=1e-3)
+    form = {"images": (io.BytesIO(picture("red")), "a.png"), "urls": [url, url], "labels": LABELS}
+    answer = client.post("/api/v1/classify", data=form).get_json()
+    np.testing.assert_allclose(answer["probabilities"], expected("red", "blue", "blue"), atol=1e-3)
 
 
 def test_a_form_takes_files(client: FlaskClient) -> None:
@@ -106,7 +118,11 @@ def test_labels_go_through_the_tower_once_for_many_requests(client: FlaskClient,
         ({"image_ids": [1], "labels": ["a"], "templates": []}, 400, "no templates"),
         ({"image_ids": 1, "labels": ["a"]}, 400, "image_ids is a list"),
         ({"image_ids": ["1"], "labels": ["a"]}, 400, "image_ids[0]"),
-        ({"image_ids": [99], "labels": ["a"]}, 404, "no image has the id 99"),
+        ({"image_ids": [1, 99], "labels": ["a"]}, 404, "image_ids[1]: no image has the id 99"),
+        ({"urls": ["https://example.org/gone.png"], "labels": ["a"]}, 400, "urls[0]: cannot be fetched"),
+        ({"urls": ["https://example.org/blue.png"] * 5, "labels": ["a"]}, 400, "5 URLs; give 4 at most"),
+        ({"urls": ["https://example.org/blue.png", 5], "labels": ["a"]}, 400, "urls[1] is 5; give a string"),
+        ({"urls": ["https://example.org/words.html"], "labels": ["a"]}, 400, "urls[0]: not a picture"),
         ({"images": [encoded("red"), "bm8="], "labels": ["a"]}, 400, "images[1]: not a picture"),
     ],
 )
@@ -179,3 +195,5 @@ def test_urls_are_not_fetched_unless_that_is_allowed(collection: Collection, enc
     client = create_app([collection], lambda _model: encoder).test_client()
     answer = client.post("/api/v1/score", json=table(GOOD, ["https://example.org/blue.png"]))
     assert "data[1]: this server fetches no URLs" in answer.get_json()["error"]["message"]
+    answer = client.post("/api/v1/classify", json={"urls": ["https://example.org/blue.png"], "labels": LABELS})
+    assert "urls[0]: this server fetches no URLs" in answer.get_json()["error"]["message"]

@@ -22,7 +22,9 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from search.collection import Collection
+from search.prompts import Label
 from search.types import Root
+from search.vocabulary import make_vocabulary
 from tests.colors import ColorEncoder
 from tests.conftest import Build
 from tests.test_web_api import picture
@@ -41,6 +43,7 @@ def client(collection: Collection, encoder: ColorEncoder, photos: Path, index: B
     (photos / "red.txt").write_text("a red wall")
     index(photos)
     collection.catalog.follow([Root(str(photos))])
+    collection.tag(make_vocabulary(encoder, [Label("red"), Label("blue", sensitive=True)], ["{}"]))
     app = create_app([collection], lambda _model: encoder)
     library_of(app).warm()
     return app.test_client()
@@ -71,6 +74,7 @@ GOOD: list[tuple[str, str, dict[str, Any]]] = [
     ("get", "/images/{image_id}", {"path_parameters": {"image_id": 1}}),
     ("get", "/images/{image_id}/similar", {"path_parameters": {"image_id": 1}}),
     ("get", "/images/{image_id}/texts", {"path_parameters": {"image_id": 1}}),
+    ("post", "/images/{image_id}/texts", {"path_parameters": {"image_id": 1}, "body": {"labels": ["red", "green"]}}),
     ("get", "/collections", {}),
     ("get", "/health", {}),
     ("get", "/ready", {}),

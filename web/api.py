@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, request, url_for
 from werkzeug.exceptions import ServiceUnavailable
 
 from search.query import IdTerm
-from search.types import Hit, Target
+from search.types import Hit
 from web.current import choose_shelf, library_of
 from web.library import Shelf
-from web.params import read_target
 from web.present import Tile, facts_to_dict, model_name, size_of, tile_of, tiles_of_hits
-from web.terms import DEFAULT_K, Query, from_arguments, from_body, refine
+from web.terms import Query, from_arguments, from_body, refine
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
-
-NEAREST_TEXTS = 5
-"""How many texts `GET /images/{id}/texts` returns unless told otherwise."""
 
 
 @blueprint.get("/search")
 def search() -> dict[str, Any]:
     """Hits of a text."""
-    return _answer(from_arguments(request.args))
+    return answer(from_arguments(request.args))
 
 
 @blueprint.post("/search")
 def search_by_terms() -> dict[str, Any]:
     """Hits of a sum of terms, or of files with a text."""
-    return _answer(from_body(request))
+    return answer(from_body(request))
 
 
 @blueprint.get("/images/<int:image_id>")
@@ -49,13 +44,7 @@ def image(image_id: int) -> dict[str, Any]:
 @blueprint.get("/images/<int:image_id>/similar")
 def similar(image_id: int) -> dict[str, Any]:
     """Hits of an image, without itself."""
-    return _neighbours(image_id, read_target(request.args.get("target")), DEFAULT_K)
-
-
-@blueprint.get("/images/<int:image_id>/texts")
-def texts(image_id: int) -> dict[str, Any]:
-    """The texts of the collection that are nearest to an image, its own captions among them."""
-    return _neighbours(image_id, "texts", NEAREST_TEXTS)
+    return answer(refine([IdTerm(image_id)], request.args))
 
 
 @blueprint.get("/collections")
@@ -83,11 +72,8 @@ def _shelf() -> Shelf:
     return choose_shelf(request.args.get("collection"))
 
 
-def _neighbours(image_id: int, target: Target, default_k: int) -> dict[str, Any]:
-    return _answer(replace(refine([IdTerm(image_id)], request.args, default_k), target=target))
-
-
-def _answer(query: Query) -> dict[str, Any]:
+def answer(query: Query) -> dict[str, Any]:
+    """The hits of a query."""
     shelf = choose_shelf(query.collection)
     for term in query.terms:
         if isinstance(term, IdTerm):
@@ -127,6 +113,7 @@ def image_to_dict(tile: Tile) -> dict[str, Any]:
         "name": tile.name,
         "path": tile.path,
         "facts": facts_to_dict(tile.facts),
+        "tags": [tag._asdict() for tag in tile.tags],
         "links": {
             "self": url_for("api.image", image_id=tile.id),
             "page": url_for("pages.image", image_id=tile.id),

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from flask import Flask, g
+from flask import Flask, g, has_request_context, request
 
 from search.collection import Collection
+from search.types import SHOW
 from web import (
     api,
     auth,
@@ -24,6 +25,7 @@ from web import (
     reference,
     safety,
     score,
+    texts,
 )
 from web.access import EVERYONE, Access
 from web.current import library_of
@@ -64,6 +66,7 @@ def create_app(
     app.extensions["fetch"] = fetch
     app.register_blueprint(pages.blueprint)
     app.register_blueprint(api.blueprint)
+    app.register_blueprint(texts.blueprint)
     app.register_blueprint(embed.blueprint)
     app.register_blueprint(lookup.blueprint)
     app.register_blueprint(classify.blueprint)
@@ -73,6 +76,7 @@ def create_app(
     app.jinja_env.filters.update(present.FILTERS)
     app.context_processor(_names_for_templates)
     app.url_defaults(_keep_collection)
+    app.url_defaults(_keep_sensitive)
     errors.register(app)
     safety.register(app)
     if access.hosts:
@@ -101,3 +105,9 @@ def _keep_collection(endpoint: str, values: dict[str, Any]) -> None:
     shelf = g.get("shelf")
     if endpoint != "static" and shelf is not None and shelf is not library_of().default:
         values.setdefault("collection", shelf.name)
+
+
+def _keep_sensitive(endpoint: str, values: dict[str, Any]) -> None:
+    """Who sees images with a sensitive tag sees those that are like them too."""
+    if endpoint == "pages.image" and has_request_context() and request.args.get("sensitive") == SHOW:
+        values.setdefault("sensitive", SHOW)

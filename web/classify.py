@@ -9,30 +9,36 @@ from typing import Any
 import numpy as np
 from flask import Blueprint, Request, request
 from numpy.typing import NDArray
+from werkzeug.exceptions import NotFound
 
-from search.errors import BadQuery
+from search.errors import BadPicture, BadQuery
 from search.prompts import PLAIN, templates_of
-from search.query import IdTerm
+from search.query import IdTerm, ImageTerm
 from web.body import FORMS, files, read_object, string, strings, whole
 from web.current import choose_shelf
 from web.embed import MAX_ITEMS, rows_of_images
 from web.library import Shelf
 from web.params import read_number, read_text
 from web.present import model_name
+from web.terms import MAX_URLS, fetched
 
 blueprint = Blueprint("classify", __name__, url_prefix="/api/v1")
 
 MAX_PROMPTS = 2_000
 """Labels times templates that one request may bring: all of them go through the text tower."""
 
-_FIELDS = ("images", "image_ids", "labels", "templates", "collection")
+_FIELDS = ("images", "urls", "image_ids", "labels", "templates", "collection")
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is to be classified: files as they came, then images by id. `collection` is None for the default one."""
+    """What is to be classified: files as they came, pictures to fetch, images by id, in this order.
+
+    `collection` is None for the default one.
+    """
 
     images: list[bytes]
+    urls: list[str]
     image_ids: list[int]
     labels: list[str]
     templates: tuple[str, ...]
@@ -42,11 +48,14 @@ class Asked:
 @blueprint.post("/classify")
 def classify() -> dict[str, Any]:
     asked = _from_form(request) if request.mimetype in FORMS else _from_json(request)
-    if not 1 <= (count := len(asked.images) + len(asked.image_ids)) <= MAX_ITEMS:
+    if not 1 <= (count := len(asked.images) + len(asked.urls) + len(asked.image_ids)) <= MAX_ITEMS:
         raise BadQuery(f"{count} images; give 1 to {MAX_ITEMS}")
+    if len(asked.urls) > MAX_URLS:
+        raise BadQuery(f"{len(asked.urls)} URLs; give {MAX_URLS} at most, and the other images as files")
     shelf = choose_shelf(asked.collection)
     classifier = shelf.classifier(*checked(asked.labels, asked.templates))
-    rows = np.stack([*rows_of_images(shelf.searcher, asked.images), *_rows_of_ids(shelf, asked.image_ids)])
+    by_id = _rows_of_ids(shelf, asked.image_ids)
+    rows = np.stack([*rows_of_images(shelf.searcher, asked.images), *_rows_of_urls(shelf, asked.urls), *by_id])
     return {
         "collection": shelf.name,
         "model": model_name(shelf.collection.identity),
@@ -65,10 +74,24 @@ def checked(labels: Sequence[str], templates: Sequence[str]) -> tuple[tuple[str,
 
 
 def _rows_of_ids(shelf: Shelf, image_ids: Sequence[int]) -> list[NDArray[np.float32]]:
-    """The stored vectors; NotFound for an unknown id."""
-    for image_id in image_ids:
-        shelf.record(image_id)
+    """The stored vectors; NotFound that says which for an unknown id."""
+    for place, image_id in enumerate(image_ids):
+        try:
+            shelf.record(image_id)
+        except NotFound as error:
+            raise NotFound(f"image_ids[{place}]: {error.description}") from error
     return [shelf.searcher.embedder.embed(IdTerm(image_id)) for image_id in image_ids]
+
+
+def _rows_of_urls(shelf: Shelf, urls: Sequence[str]) -> list[NDArray[np.float32]]:
+    """(dim,) each, one after the other. Raises BadQuery, BadUrl and BadPicture that say which."""
+    rows = []
+    for place, url in enumerate(urls):
+        try:
+            rows.append(shelf.searcher.embedder.embed(ImageTerm(fetched(url))))
+        except (BadPicture, BadQuery) as error:
+            raise type(error)(f"urls[{place}]: {error}") from error
+    return rows
 
 
 def _from_form(request: Request) -> Asked:
@@ -77,6 +100,7 @@ def _from_form(request: Request) -> Asked:
     ids = [read_number("image_ids", text) for text in form.getlist("image_ids")]
     return Asked(
         images=[file.read() for file in request.files.getlist("images")],
+        urls=form.getlist("urls"),
         image_ids=[image_id for image_id in ids if image_id is not None],
         labels=form.getlist("labels"),
         templates=templates_of(given[0]) if len(given) == 1 else tuple(given),
@@ -91,13 +115,14 @@ def _from_json(request: Request) -> Asked:
         raise BadQuery("image_ids is a list of whole numbers")
     return Asked(
         images=files("images", body.get("images", [])),
+        urls=strings("urls", body.get("urls", [])),
         image_ids=[whole(f"image_ids[{place}]", image_id) for place, image_id in enumerate(ids)],
         labels=strings("labels", body.get("labels", [])),
-        templates=_templates(body.get("templates", PLAIN)),
+        templates=read_templates(body.get("templates", PLAIN)),
         collection=string("collection", body.get("collection", "")),
     )
 
 
-def _templates(value: Any) -> tuple[str, ...]:
+def read_templates(value: Any) -> tuple[str, ...]:
     """The name of a set, or one's own."""
     return templates_of(value) if isinstance(value, str) else tuple(strings("templates", value))

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from werkzeug.exceptions import NotFound
 
 from search.batching import BatchingEncoder
-from search.classify import Classifier, make_classifier
+from search.classify import Classifier, Nearest, make_classifier
 from search.collection import THUMBNAILS, Collection
 from search.errors import NoTextTower, SearchError
+from search.query import IdTerm
 from search.records import Choices, ImageRecord
 from search.searcher import Searcher
 from search.timing import Observe, ignore
@@ -35,6 +36,12 @@ MAX_ID = 2**63 - 1
 CLASSIFIERS = 4
 """Sets of labels and templates whose vectors a shelf keeps, for who classifies one picture after the other."""
 
+_WIDER = 8
+"""How many more images are looked at for a sample where some are hidden."""
+
+_Version = tuple[int, int]
+_NEVER: _Version = (-1, -1)
+
 _log = logging.getLogger(__name__)
 
 
@@ -47,8 +54,8 @@ class Shelf:
         self.collection = searcher.collection
         self.catalog = searcher.collection.catalog
         self.thumbnails = Thumbnails(self.collection.directory / THUMBNAILS)
-        self._sample: tuple[int, list[int]] = (-1, [])
-        self._choices = -1, Choices((), (), False, False)
+        self._sample: tuple[_Version, list[int]] = (_NEVER, [])
+        self._choices: tuple[_Version, Choices] = (_NEVER, Choices())
         self.classifier = lru_cache(CLASSIFIERS)(self._classifier)
 
     def record(self, image_id: int) -> ImageRecord:
@@ -63,21 +70,32 @@ class Shelf:
         return {target: len(self.collection.index(target)) for target in TARGETS}
 
     def sample(self, count: int) -> list[int]:
-        """The ids of some images, spread over the live index; the same ones until a build publishes."""
-        generation = self.catalog.state().generation
-        if self._sample[0] != generation:
-            index = self.collection.index("images")
-            places = dict.fromkeys(place * len(index) // count for place in range(count))
-            ids = [int(id_) for place in places for id_ in index.contents(place, 1)[0]]
-            self._sample = generation, ids
+        """The ids of some images, spread over the live index, without hidden ones; the same until one is published."""
+        version = self._version()
+        if self._sample[0] != version:
+            index, hidden = self.collection.index("images"), self.catalog.tags.hidden("images")
+            asked = _WIDER * count if hidden else count
+            places = dict.fromkeys(place * len(index) // asked for place in range(asked))
+            ids = [int(id_) for place in places for id_ in index.contents(place, 1)[0] if id_ not in hidden]
+            self._sample = version, ids[:: max(1, len(ids) // count)][:count]
         return self._sample[1]
 
     def choices(self) -> Choices:
-        """What the images differ in, kept until a build publishes."""
-        generation = self.catalog.state().generation
-        if self._choices[0] != generation:
-            self._choices = generation, self.catalog.choices()
+        """What the images differ in, kept until a build publishes or tags change."""
+        version = self._version()
+        if self._choices[0] != version:
+            self._choices = version, self.catalog.choices()
         return self._choices[1]
+
+    def nearest_labels(self, image_id: int, classifier: Classifier | None, count: int) -> list[Nearest]:
+        """The labels nearest to an image, of `classifier` or else of the collection's own, where it has any."""
+        own = self.catalog.tags.vocabulary() if classifier is None else None
+        chosen = own.classifier if own else classifier
+        return chosen.nearest(self.searcher.embedder.embed(IdTerm(image_id)), count) if chosen else []
+
+    def _version(self) -> _Version:
+        state = self.catalog.state()
+        return state.generation, state.tag_changes
 
     def _classifier(self, labels: tuple[str, ...], templates: tuple[str, ...]) -> Classifier:
         return make_classifier(self.searcher.embedder.encoder, labels, templates)

@@ -13,14 +13,14 @@ from web.api import image_to_dict
 from web.body import FORMS, read_object, string, whole
 from web.current import choose_shelf
 from web.library import Shelf
-from web.params import read_number
+from web.params import read_number, read_sensitive
 from web.present import tiles_of_hits
 from web.terms import DEFAULT_K, sent
 
 blueprint = Blueprint("lookup", __name__, url_prefix="/api/v1")
 
 _KINDS = ("image", "image_id", "url")
-_FIELDS = (*_KINDS, "k", "collection")
+_FIELDS = (*_KINDS, "k", "collection", "sensitive")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,7 @@ class Question:
     picture: bytes | int
     k: int
     collection: str | None
+    show_sensitive: bool
 
 
 @blueprint.post("/lookup")
@@ -50,17 +51,17 @@ def look_up() -> dict[str, Any]:
 
 def _candidates(shelf: Shelf, question: Question) -> list[Candidate]:
     if isinstance(question.picture, bytes):
-        return by_image(shelf.searcher, question.picture, k=question.k)
+        return by_image(shelf.searcher, question.picture, k=question.k, show_sensitive=question.show_sensitive)
     shelf.record(question.picture)
-    return by_id(shelf.searcher, question.picture, k=question.k)
+    return by_id(shelf.searcher, question.picture, k=question.k, show_sensitive=question.show_sensitive)
 
 
 def _from_form(request: Request) -> Question:
     file = request.files.get("image")
     if file is None:
         raise BadQuery("no picture; give a file in the field image")
-    k = read_number("k", request.form.get("k"))
-    return Question(file.read(), DEFAULT_K if k is None else k, request.form.get("collection"))
+    k, show_sensitive = read_number("k", request.form.get("k")), read_sensitive(request.form.get("sensitive"))
+    return Question(file.read(), DEFAULT_K if k is None else k, request.form.get("collection"), show_sensitive)
 
 
 def _from_json(request: Request) -> Question:
@@ -68,5 +69,7 @@ def _from_json(request: Request) -> Question:
     if len(given := [kind for kind in _KINDS if kind in body]) != 1:
         raise BadQuery(f"give one of {', '.join(_KINDS)}, not {' and '.join(given) or 'none'}")
     k, collection = whole("k", body.get("k", DEFAULT_K)), string("collection", body.get("collection", ""))
+    show_sensitive = read_sensitive(string("sensitive", body.get("sensitive", "")))
     kind, content = given[0], body[given[0]]
-    return Question(whole(kind, content) if kind == "image_id" else sent(kind, content), k, collection)
+    picture = whole(kind, content) if kind == "image_id" else sent(kind, content)
+    return Question(picture, k, collection, show_sensitive)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from web.api import NEAREST_TEXTS
 from web.classify_schemas import CLASSIFICATION
 from web.schemas import (
     COLLECTION,
@@ -19,6 +18,7 @@ from web.schemas import (
     K,
 )
 from web.shapes import Schema, array, ref
+from web.texts import NEAREST_TEXTS
 
 SERVER = "/api/v1"
 
@@ -139,12 +139,20 @@ def _paths(server: str) -> dict[str, Any]:
         },
         "/images/{image_id}/texts": {
             "get": _operation(
-                "The texts of the collection that are nearest to an image, its own captions among them",
-                ref("Hits"),
+                "The texts of the collection, its own captions among them, and the labels that are nearest to an image",
+                ref("Texts"),
                 parameters=[_ID, _query("k", {**K, "default": NEAREST_TEXTS}), collection, *refined],
                 errors=(400, 404, 503),
                 curl=f"curl {server}/images/12/texts",
-            )
+            ),
+            "post": _operation(
+                "The same with labels of one's own",
+                ref("Texts"),
+                parameters=[_ID],
+                body={"application/json": "TextsBody"},
+                errors=(400, 404, 413, 415, 503),
+                curl=f'curl --json \'{{"labels": ["dog", "cat"]}}\' {server}/images/12/texts',
+            ),
         },
         "/collections": {
             "get": _operation(

@@ -9,10 +9,13 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from search import lookup
+from search.classify import Nearest
+from search.filters import Filter
 from search.query import IdTerm
+from search.types import SHOW
 from web.current import choose_shelf, library_of
 from web.library import Shelf
-from web.params import Asked
+from web.params import Asked, read_sensitive
 from web.present import Tile, relative_path, size_of, tile_of, tiles_of_hits, tiles_of_ids
 
 blueprint = Blueprint("pages", __name__)
@@ -25,6 +28,7 @@ EXAMPLES = 5
 SIMILAR = 18
 COPIES = 12
 NEAREST_TEXTS = 6
+NEAREST_LABELS = 6
 SHOWN_FAILURES = 20
 SHOWN_RUNS = 5
 
@@ -83,15 +87,18 @@ def ask() -> ResponseReturnValue:
 def image(image_id: int) -> str:
     shelf = choose_shelf(request.args.get("collection"))
     tile = tile_of(shelf, image_id)
-    similar = shelf.searcher.by_id(image_id, k=SIMILAR)
+    asked = Asked(narrowed={"sensitive": SHOW} if read_sensitive(request.args.get("sensitive")) else {})
+    similar = shelf.searcher.search([IdTerm(image_id)], k=SIMILAR, where=asked.where)
     return render_template(
         "image.html",
+        asked=asked,
         tile=tile,
         folder=_folder(tile.path),
         size_bytes=size_of(tile.record.path),
         copies=tiles_of_hits(shelf, lookup.copies(shelf.searcher, image_id)[:COPIES]),
         similar=tiles_of_hits(shelf, similar),
-        nearest=_nearest_texts(shelf, tile),
+        nearest=_nearest_texts(shelf, tile, asked.where),
+        labels=_nearest_labels(shelf, tile),
     )
 
 
@@ -104,6 +111,9 @@ def status() -> str:
         "status.html",
         identity=shelf.collection.identity,
         counts=shelf.catalog.counts(),
+        labels=shelf.catalog.tags.counts(),
+        tagged=shelf.catalog.tags.images(),
+        hidden=len(shelf.catalog.tags.hidden("images")),
         index=shelf.collection.index("images"),
         recall=shelf.collection.recall("images"),
         state=state,
@@ -127,12 +137,20 @@ def _examples(tiles: list[Tile]) -> list[str]:
     return found[:EXAMPLES] or list(GENERAL_EXAMPLES)
 
 
-def _nearest_texts(shelf: Shelf, tile: Tile) -> list[Tile]:
+def _nearest_texts(shelf: Shelf, tile: Tile, where: Filter) -> list[Tile]:
     """Hits among the texts, each wording once, without the image's own captions."""
-    hits = shelf.searcher.search([IdTerm(tile.id)], k=NEAREST_TEXTS + len(tile.captions), target="texts")
+    count = NEAREST_TEXTS + len(tile.captions)
+    hits = shelf.searcher.search([IdTerm(tile.id)], k=count, target="texts", where=where)
     own = set(tile.captions)
     found = {near.text: near for near in reversed(tiles_of_hits(shelf, hits)) if near.text not in own}
     return list(reversed(found.values()))[:NEAREST_TEXTS]
+
+
+def _nearest_labels(shelf: Shelf, tile: Tile) -> list[Nearest]:
+    """Those of the collection's labels that the image does not have as tags."""
+    own = {tag.name for tag in tile.tags}
+    near = shelf.nearest_labels(tile.id, None, NEAREST_LABELS + len(own))
+    return [label for label in near if label.label not in own][:NEAREST_LABELS]
 
 
 def _folder(path: str) -> str:

@@ -11,8 +11,9 @@ from search.errors import BadQuery
 from search.filters import ORIENTATIONS, Filter, first_moment, moment_after
 from search.query import IdTerm, ImageTerm, Term, parse_text
 from search.ranking import Cursor
+from search.records import Tag
 from search.searcher import SORTS, Sort
-from search.types import TARGETS, Target
+from search.types import HIDE, SHOW, TARGETS, Target
 from web.library import Shelf
 from web.uploads import Uploads
 
@@ -20,10 +21,11 @@ MAX_TEXT_LENGTH = 1_000
 
 T = TypeVar("T")
 
-FILTERS = ("folder", "from", "to", "format", "orientation", "min_side", "camera", "place")
+FILTERS = ("folder", "from", "to", "format", "orientation", "min_side", "camera", "place", "tag", "sensitive")
 """The names of what narrows a search, in URLs, forms and JSON alike."""
 
 PLACES = {"yes": True, "no": False}
+SHOWN = {HIDE: False, SHOW: True}
 
 _ALIASES = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF"}
 _SHOWN = 40
@@ -86,6 +88,15 @@ class Asked:
         """The arguments of the URL that asks the same without one filter."""
         return self.but(narrowed={other: value for other, value in self.narrowed.items() if other != name})
 
+    def tagged(self, tag: Tag) -> dict[str, Any]:
+        """The arguments of the URL of the images with a tag, those first that look most like it."""
+        sensitive = {"sensitive": SHOW} if tag.sensitive or self.where.show_sensitive else {}
+        return Asked(q=tag.name, narrowed={"tag": tag.name, **sensitive}).to_args()
+
+    def revealed(self) -> dict[str, Any]:
+        """The arguments of the URL that asks the same of images with a sensitive tag too."""
+        return self.but(narrowed={**self.narrowed, "sensitive": SHOW})
+
     @property
     def where(self) -> Filter:
         """Raises BadQuery for a filter that cannot be read."""
@@ -138,6 +149,11 @@ def read_cursor(text: str | None) -> Cursor | None:
     return Cursor.read(text) if text else None
 
 
+def read_sensitive(text: str | None) -> bool:
+    """Whether images with a sensitive tag are shown."""
+    return _chosen("sensitive", text or HIDE, SHOWN) or False
+
+
 def read_filter(values: Mapping[str, str]) -> Filter:
     """The filters of a URL or a form, by their names in FILTERS; an empty one asks for nothing."""
     given = {name: text for name in FILTERS if (text := read_text(values.get(name, "")))}
@@ -152,6 +168,8 @@ def read_filter(values: Mapping[str, str]) -> Filter:
         min_side=read_number("min_side", given.get("min_side")),
         camera=given.get("camera"),
         has_place=_chosen("place", given.get("place"), PLACES),
+        tags=tuple(name for part in given.get("tag", "").split(",") if (name := part.strip())),
+        show_sensitive=read_sensitive(given.get("sensitive")),
     )
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path, PurePath
 from typing import Any
 
-from search.records import ImageRecord
+from search.records import ImageRecord, Tag
 from search.types import EncoderIdentity, Facts, Hit, Root
 from web.library import Shelf
 from web.thumbnails import SIZES, key_of
@@ -23,12 +23,13 @@ NARROWEST, WIDEST = -16, 24
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """An image to be shown; with score, strength and text if it is a hit. `captions` are its own, for the alt text."""
+    """An image to be shown, with what it is said to show; with score, strength and text if it is a hit."""
 
     id: int
     record: ImageRecord
     path: str
     captions: Sequence[str] = ()
+    tags: Sequence[Tag] = ()
     score: float | None = None
     strength: float | None = None
     text: str | None = None
@@ -71,7 +72,8 @@ class Tile:
 
 def tiles_of_hits(shelf: Shelf, hits: Iterable[Hit]) -> list[Tile]:
     found = list(hits)
-    captions = shelf.catalog.captions([hit.image_id for hit in found])
+    ids = [hit.image_id for hit in found]
+    captions, tags = shelf.catalog.captions(ids), shelf.catalog.tags.of(ids)
     roots = shelf.catalog.roots()
     return [
         Tile(
@@ -79,6 +81,7 @@ def tiles_of_hits(shelf: Shelf, hits: Iterable[Hit]) -> list[Tile]:
             record=ImageRecord(str(hit.path), hit.facts),
             path=relative_path(str(hit.path), roots),
             captions=captions.get(hit.image_id, ()),
+            tags=tags.get(hit.image_id, ()),
             score=hit.score,
             strength=hit.strength,
             text=hit.text,
@@ -91,7 +94,8 @@ def tile_of(shelf: Shelf, image_id: int) -> Tile:
     """One image; NotFound without its row."""
     record = shelf.record(image_id)
     captions = shelf.catalog.captions([image_id]).get(image_id, ())
-    return Tile(image_id, record, relative_path(record.path, shelf.catalog.roots()), captions)
+    tags = shelf.catalog.tags.of([image_id]).get(image_id, ())
+    return Tile(image_id, record, relative_path(record.path, shelf.catalog.roots()), captions, tags)
 
 
 def tiles_of_ids(shelf: Shelf, ids: Sequence[int]) -> list[Tile]:

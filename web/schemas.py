@@ -7,7 +7,7 @@ from search.lookup import VERDICTS
 from search.query import MAX_WEIGHT
 from search.searcher import SORTS
 from search.settings import MAX_K
-from search.types import TARGETS
+from search.types import HIDE, SENSITIVE, TARGETS
 from web.embed import MAX_ITEMS
 from web.params import MAX_TEXT_LENGTH, PLACES
 from web.shapes import Schema, array, fields, maybe, number, ref, some, string, whole
@@ -45,6 +45,13 @@ SORT = {"type": "string", "enum": list(SORTS), "default": "relevance", "descript
 AFTER = string("the next of the page before")
 STRENGTH = number("what the score is worth, from 0 to 1, alike for every query; null where it cannot be told")
 
+SENSITIVE_FIELD = {
+    "type": "string",
+    "enum": list(SENSITIVE),
+    "default": HIDE,
+    "description": "images with a sensitive tag, and their texts",
+}
+
 FILTER_FIELDS: dict[str, Schema] = {
     "folder": string("in this folder, below a followed one, or in one below it"),
     "from": string("taken then or later: 2024, 2024-06 or 2024-06-21"),
@@ -53,6 +60,8 @@ FILTER_FIELDS: dict[str, Schema] = {
     "orientation": {"type": "string", "enum": list(ORIENTATIONS), "description": "how it lies, upright"},
     "min_side": whole("pixels of the shorter side, at least"),
     "camera": string("part of the camera's name"),
+    "tag": string("a tag, or several between commas: images with all of them"),
+    "sensitive": SENSITIVE_FIELD,
 }
 PLACE = {"type": "boolean", "description": "whether it says where it was taken"}
 PLACE_ARGUMENT = {"type": "string", "enum": list(PLACES), "description": PLACE["description"]}
@@ -62,12 +71,30 @@ REFINED: dict[str, Schema] = {"sort": SORT, "after": AFTER}
 PICTURES: dict[str, Schema] = {"image": BASE64, "image_id": IMAGE_ID, "url": URL}
 TERMS: dict[str, Schema] = {"text": TEXT, **PICTURES}
 
+LOOKED_UP: dict[str, Schema] = {"k": K, "collection": COLLECTION, "sensitive": SENSITIVE_FIELD}
+
 IMAGE_FIELDS = {
     "id": whole("means this picture for good", minimum=1),
     "name": string("of the file"),
     "path": string("below the followed folder"),
     "facts": ref("Facts"),
+    "tags": array(ref("Tag"), "most probable first"),
     "links": ref("Links"),
+}
+
+HITS: dict[str, Schema] = {
+    "collection": string(),
+    "target": {"type": "string", "enum": list(TARGETS)},
+    "k": whole(minimum=1),
+    "matched": {
+        "type": ["boolean", "null"],
+        "description": "whether the best hit is a match; null on further pages and where it cannot be told",
+    },
+    "truncated": TRUNCATED,
+    "tokens": maybe(whole("of the longest text asked; null without one")),
+    "context": maybe(CONTEXT),
+    "hits": array(ref("Hit"), "nearest first, unless sorted by time"),
+    "next": maybe(string("ask with this as `after` for the hits that follow; null where there are none")),
 }
 
 SCHEMAS: dict[str, Schema] = {
@@ -102,12 +129,9 @@ SCHEMAS: dict[str, Schema] = {
     },
     "Filter": some({**FILTER_FIELDS, "place": PLACE}),
     "LookupBody": {
-        "oneOf": [
-            fields({kind: schema, "k": K, "collection": COLLECTION}, optional=("k", "collection"))
-            for kind, schema in PICTURES.items()
-        ]
+        "oneOf": [fields({kind: schema, **LOOKED_UP}, optional=LOOKED_UP) for kind, schema in PICTURES.items()]
     },
-    "LookupForm": fields({"image": FILE, "k": K, "collection": COLLECTION}, optional=("k", "collection")),
+    "LookupForm": fields({"image": FILE, **LOOKED_UP}, optional=LOOKED_UP),
     "EmbedBody": fields(
         {
             "texts": EMBEDDED_TEXTS,
@@ -124,22 +148,7 @@ SCHEMAS: dict[str, Schema] = {
         },
         optional=("texts", "images", "collection"),
     ),
-    "Hits": fields(
-        {
-            "collection": string(),
-            "target": {"type": "string", "enum": list(TARGETS)},
-            "k": whole(minimum=1),
-            "matched": {
-                "type": ["boolean", "null"],
-                "description": "whether the best hit is a match; null on further pages and where it cannot be told",
-            },
-            "truncated": TRUNCATED,
-            "tokens": maybe(whole("of the longest text asked; null without one")),
-            "context": maybe(CONTEXT),
-            "hits": array(ref("Hit"), "nearest first, unless sorted by time"),
-            "next": maybe(string("ask with this as `after` for the hits that follow; null where there are none")),
-        }
-    ),
+    "Hits": fields(HITS),
     "Hit": fields(
         {
             "target": {"type": "string", "enum": list(TARGETS)},

@@ -76,13 +76,13 @@ def from_body(request: Request) -> Query:
         k=whole("k", body.get("k", DEFAULT_K)),
         target=read_target(string("target", body.get("target", "images"))),
         collection=string("collection", body.get("collection", "")),
-        where=_filter(body.get("filter", {})),
+        where=json_filter(body.get("filter", {})),
         sort=read_sort(string("sort", body.get("sort", ""))),
         after=read_cursor(string("after", body.get("after", ""))),
     )
 
 
-def _filter(value: Any) -> Filter:
+def json_filter(value: Any) -> Filter:
     """The filters of JSON, where a length is a number and whether there is a place is true or false."""
     if not isinstance(value, dict):
         raise BadQuery('filter is an object like {"folder": "trips", "min_side": 1000, "place": true}')
