@@ -92,6 +92,8 @@ def _search(arguments: argparse.Namespace) -> tuple[list[Hit], dict[int, list[Ta
         page = searcher.page(parse(arguments.query), k=arguments.k, target=arguments.target, where=where)
         if not page.hits and not len(collection.index(arguments.target)):
             print(f"{arguments.collection} holds no {arguments.target} yet", file=sys.stderr)
+        elif not page.hits and not where.show_sensitive and collection.catalog.tags.hidden(arguments.target):
+            print("what has a sensitive tag is left out; --sensitive show takes it in", file=sys.stderr)
         if page.length and page.length.truncated:
             print(
                 f"the text has {page.length.tokens} tokens; the model reads the first {page.length.context} of them",

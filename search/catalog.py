@@ -145,7 +145,8 @@ class Catalog:
         return {row_id: _vector(vector) for row_id, vector in rows}
 
     def matching(self, where: Filter, target: Target) -> NDArray[np.int64]:
-        """The ids, ascending, of the images that satisfy `where`, or of their texts."""
+        """The ids, ascending, of the images that satisfy `where`, or of their texts. BadQuery for an unknown tag."""
+        self.tags.require(where.tags)
         images = select(ImageRow.id).where(*conditions(where, self.roots()))
         ids = images if target == "images" else select(TextRow.id).where(TextRow.image_id.in_(images))
         return np.sort(np.array(self._column(ids), np.int64))

@@ -130,11 +130,13 @@ def test_a_search_is_narrowed_by_tags_and_shows_sensitive_ones_when_asked(
         return hits
 
     assert len(found("--tag", "one", "--tag", "two")) == 2
-    assert found("--tag", "one", "--tag", "three") == []
+    assert search_main(["--tag", "one", "--tag", "three", *place]) == 2
+    assert "the tag 'three'; there are: one, two" in capsys.readouterr().err
     tags = found()[0]["tags"]
     assert {tag["name"]: tag["sensitive"] for tag in tags} == {"one": False, "two": False}
     assert [tag["probability"] for tag in tags] == pytest.approx([0.5, 0.5])
     (tmp_path / "all.csv").write_text("name,prompts,threshold,sensitive\none,the same,0.4,yes\ntwo,the same,0.4,\n")
     assert run("tag", "--labels-file", tmp_path / "all.csv")[0] == 0
-    assert found() == []
+    assert search_main(place) == 1
+    assert "--sensitive show takes it in" in capsys.readouterr().err
     assert len(found("--sensitive", "show")) == 2

@@ -236,7 +236,11 @@ def test_several_tags_are_all_wanted(
     collection.tag(make_vocabulary(encoder, [Label("red"), Label("green"), Label("blue")], ["{}"], threshold=0.3))
     hits = searcher.search([TextTerm("white")], where=Filter(tags=("red", "green")))
     assert [hit.path.name for hit in hits] == ["yellow.png"]
-    assert searcher.search([TextTerm("white")], where=Filter(tags=("red", "nothing"))) == []
+    with pytest.raises(BadQuery, match=r"the tag 'nothing'; there are: red, green, blue$"):
+        searcher.search([TextTerm("white")], where=Filter(tags=("red", "nothing")))
+    collection.catalog.tags.clear()
+    with pytest.raises(BadQuery, match="the tag 'red'; none has one until python -m indexer tag"):
+        searcher.search([TextTerm("white")], where=Filter(tags=("red",)))
 
 
 def test_a_hidden_image_may_be_asked_with(searcher: Searcher, crowd: np.ndarray) -> None:

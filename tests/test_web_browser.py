@@ -12,6 +12,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from search.collection import Collection
+from search.prompts import Label
+from search.vocabulary import make_vocabulary
 from tests.browser import Browser, needs_chromium, running
 from tests.colors import COLORS, ColorEncoder
 from tests.conftest import Build
@@ -32,6 +34,7 @@ def site(collection: Collection, encoder: ColorEncoder, tmp_path: Path, index: B
     for color in COLORS.keys() - {"red"}:
         _paint(photos / f"{color}.png", color, (320, 240), 0)
     index(photos)
+    collection.tag(make_vocabulary(encoder, [Label("red"), Label("green"), Label("a street at night")], ["{}"]))
     with running(create_app([collection], lambda _model: encoder)) as url:
         yield url
 
@@ -143,6 +146,18 @@ def test_a_filter_applies_when_it_is_chosen_and_back_takes_it_off(browser: Brows
     browser.wait("location.search === '?q=red' && document.querySelectorAll('.tile').length >= 60")
     browser.run("history.back()")
     browser.wait("location.search === '?q=red&orientation=portrait'")
+    assert browser.problems == []
+
+
+def test_a_tag_in_the_lightbox_leads_to_a_search_by_it(browser: Browser, site: str) -> None:
+    browser.open(f"{site}/search?q=green")
+    browser.run("document.querySelector('.tile a').click()")
+    browser.wait("document.querySelector('dialog[open] .tags a')?.textContent.trim() === 'green'")
+    browser.run("document.querySelector('dialog .tags a').click()")
+    browser.wait("location.search === '?q=green&tag=green' && document.querySelector('.tile')")
+    assert browser.run("document.querySelector('.filters [name=tag]').value") == "green"
+    browser.run("document.querySelector('.applied a').click()")
+    browser.wait("location.search === '?q=green' && document.querySelectorAll('.tile').length >= 60")
     assert browser.problems == []
 
 

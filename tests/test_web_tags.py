@@ -72,7 +72,6 @@ def test_a_hit_has_the_tags_of_its_image(client: FlaskClient, ids: dict[str, int
         ("red, green", {"yellow.png"}),
         ("red", {"red.png", "yellow.png"}),
         ("blue", set()),
-        ("nothing", set()),
     ],
 )
 def test_searches_are_narrowed_by_tags_in_every_form(client: FlaskClient, tags: str, expected: set[str]) -> None:
@@ -80,6 +79,13 @@ def test_searches_are_narrowed_by_tags_in_every_form(client: FlaskClient, tags: 
     assert set(names(client.post("/api/v1/search", json=body))) == expected
     assert set(names(client.get("/api/v1/search", query_string={"q": "white", "tag": tags}))) == expected
     assert set(tiles(page(client, f"/search?q=white&tag={tags}"))) == expected
+
+
+def test_a_tag_that_is_none_is_told(client: FlaskClient) -> None:
+    answer = client.get("/api/v1/search?q=white&tag=red,grene")
+    assert error_of(answer) == (400, "bad_query")
+    assert "'grene'; there are: red, green, blue" in answer.get_json()["error"]["message"]
+    assert "&#39;grene&#39;; there are: red, green, blue" in page(client, "/search?q=white&tag=grene", 400)
 
 
 @pytest.mark.parametrize("path", ["search?q=white", "images/{}/similar?k=10"])
