@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import threading
 from argparse import Namespace
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from indexer import measure, say, say_measured
 from indexer.asked import classified, options_of, pictures_of, root_of
 from indexer.build import build as run_build
 from indexer.labels import labels_in
+from indexer.measure import bench as bench
 from indexer.opening import LoadEncoder, load_by_name, open_collection, open_or_create
 from indexer.report import Report
 from indexer.roots import drop, merge
@@ -147,24 +147,6 @@ def eval(arguments: Namespace) -> int:  # noqa: A001 (the verb's name)
     """One of the measurements."""
     measurement: Callable[[Namespace], int] = getattr(measure, arguments.what)
     return measurement(arguments)
-
-
-def bench(arguments: Namespace) -> int:
-    """Measure with the pictures of a folder or made ones; nothing is kept."""
-    from indexer.bench import Bench  # torch
-    from indexer.bench_pictures import make_sets
-
-    encoder = load_by_name(arguments.model, device=arguments.device, tell=say.note)
-    with tempfile.TemporaryDirectory() as scratch:
-        folders = (
-            {"folder": arguments.folder.absolute()}
-            if arguments.folder
-            else make_sets(Path(scratch), arguments.pictures)
-        )
-        measure = Bench(folders, Path(scratch), lambda: encoder, options_of(arguments))
-        facts = measure.run(arguments.rounds, against=arguments.against)
-    say.result(facts, say.bench(facts), arguments)
-    return OK
 
 
 def models(arguments: Namespace) -> int:

@@ -1,19 +1,22 @@
-"""The measurements of `eval`: each takes parsed arguments, speaks, and returns an exit code."""
+"""`bench` and the measurements of `eval`: each takes parsed arguments, speaks, and returns an exit code."""
 
 from __future__ import annotations
 
 import os
+import tempfile
 from argparse import Namespace
+from pathlib import Path
 
 from tqdm import tqdm
 
 from indexer import say, say_measured
-from indexer.asked import classified, pictures_of
+from indexer.asked import classified, options_of, pictures_of
 from indexer.caption_files import read_caption_file
 from indexer.evaluate import accuracy, truths
 from indexer.gallery import gallery_of, match
 from indexer.graded import graded as measure_graded
 from indexer.graded import read_judgments
+from indexer.opening import load_by_name
 from indexer.plot import plot_recall, require_plots
 from indexer.retrieval import retrieval as measure_retrieval
 from search.errors import BadQuery
@@ -77,4 +80,22 @@ def graded(arguments: Namespace) -> int:
             "unreadable": images.unreadable,
         }
     say.result(facts, say_measured.graded(facts), arguments)
+    return OK
+
+
+def bench(arguments: Namespace) -> int:
+    """Measure with the pictures of a folder or made ones; nothing is kept."""
+    from indexer.bench import Bench  # torch
+    from indexer.bench_pictures import make_sets
+
+    encoder = load_by_name(arguments.model, device=arguments.device, tell=say.note)
+    with tempfile.TemporaryDirectory() as scratch:
+        folders = (
+            {"folder": arguments.folder.absolute()}
+            if arguments.folder
+            else make_sets(Path(scratch), arguments.pictures)
+        )
+        measuring = Bench(folders, Path(scratch), lambda: encoder, options_of(arguments))
+        facts = measuring.run(arguments.rounds, against=arguments.against)
+    say.result(facts, say.bench(facts), arguments)
     return OK

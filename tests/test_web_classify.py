@@ -27,6 +27,7 @@ LABELS = ["red", "green", "blue"]
 @pytest.fixture
 def client(collection: Collection, encoder: ColorEncoder, photos: Path, index: Build) -> FlaskClient:
     index(photos)
+    encoder.texts.clear()
     return create_app([collection], lambda _model: encoder, fetch=internet).test_client()
 
 
