@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, request, url_for
+from flask import Blueprint, request
 from werkzeug.exceptions import ServiceUnavailable
 
 from search.query import IdTerm
 from search.types import Hit
 from web.current import choose_shelf, library_of
 from web.library import Shelf
+from web.links import Links
 from web.present import Tile, facts_to_dict, model_name, size_of, tile_of, tiles_of_hits
 from web.terms import Query, from_arguments, from_body, refine
 
@@ -35,7 +36,7 @@ def image(image_id: int) -> dict[str, Any]:
     tile = tile_of(shelf, image_id)
     return {
         "collection": shelf.name,
-        **image_to_dict(tile),
+        **image_to_dict(tile, Links()),
         "size_bytes": size_of(tile.record.path),
         "captions": list(tile.captions),
     }
@@ -81,7 +82,7 @@ def answer(query: Query) -> dict[str, Any]:
     page = shelf.searcher.page(
         query.terms, k=query.k, target=query.target, where=query.where, sort=query.sort, after=query.after
     )
-    tiles = tiles_of_hits(shelf, page.hits)
+    tiles, links = tiles_of_hits(shelf, page.hits), Links()
     return {
         "collection": shelf.name,
         "target": query.target,
@@ -90,23 +91,23 @@ def answer(query: Query) -> dict[str, Any]:
         "truncated": bool(page.length and page.length.truncated),
         "tokens": page.length and page.length.tokens,
         "context": page.length and page.length.context,
-        "hits": [_hit(hit, tile) for hit, tile in zip(page.hits, tiles, strict=True)],
+        "hits": [_hit(hit, tile, links) for hit, tile in zip(page.hits, tiles, strict=True)],
         "next": page.next and str(page.next),
     }
 
 
-def _hit(hit: Hit, tile: Tile) -> dict[str, Any]:
+def _hit(hit: Hit, tile: Tile, links: Links) -> dict[str, Any]:
     return {
         "target": hit.target,
         "id": hit.id,
         "score": hit.score,
         "strength": hit.strength,
         "text": hit.text,
-        "image": image_to_dict(tile),
+        "image": image_to_dict(tile, links),
     }
 
 
-def image_to_dict(tile: Tile) -> dict[str, Any]:
+def image_to_dict(tile: Tile, links: Links) -> dict[str, Any]:
     """An image as every answer of the API shows it."""
     return {
         "id": tile.id,
@@ -114,14 +115,7 @@ def image_to_dict(tile: Tile) -> dict[str, Any]:
         "path": tile.path,
         "facts": facts_to_dict(tile.facts),
         "tags": [tag._asdict() for tag in tile.tags],
-        "links": {
-            "self": url_for("api.image", image_id=tile.id),
-            "page": url_for("pages.image", image_id=tile.id),
-            "original": url_for("media.original", image_id=tile.id),
-            "thumbnails": [
-                url_for("media.thumbnail", image_id=tile.id, size=size, v=tile.key) for size, _ in tile.sizes
-            ],
-        },
+        "links": links.of(tile),
     }
 
 

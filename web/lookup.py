@@ -13,6 +13,7 @@ from web.api import image_to_dict
 from web.body import FORMS, read_object, string, whole
 from web.current import choose_shelf
 from web.library import Shelf
+from web.links import Links
 from web.params import read_number, read_sensitive
 from web.present import tiles_of_hits
 from web.terms import DEFAULT_K, sent
@@ -38,12 +39,12 @@ def look_up() -> dict[str, Any]:
     question = _from_form(request) if request.mimetype in FORMS else _from_json(request)
     shelf = choose_shelf(question.collection)
     candidates = _candidates(shelf, question)
-    tiles = tiles_of_hits(shelf, [candidate.hit for candidate in candidates])
+    tiles, links = tiles_of_hits(shelf, [candidate.hit for candidate in candidates]), Links()
     return {
         "collection": shelf.name,
         "found": any(candidate.verdict == "identical" for candidate in candidates),
         "candidates": [
-            {"verdict": candidate.verdict, "score": candidate.hit.score, "image": image_to_dict(tile)}
+            {"verdict": candidate.verdict, "score": candidate.hit.score, "image": image_to_dict(tile, links)}
             for candidate, tile in zip(candidates, tiles, strict=True)
         ],
     }
