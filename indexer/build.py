@@ -146,7 +146,7 @@ class _Build:
         self, works: Sequence[Work], known: set[bytes]
     ) -> Iterator[tuple[list[Loaded], dict[bytes, StoredVector]]]:
         """Batches of read files with the vectors of their new contents, by digest."""
-        encoder = self._load_encoder()
+        encoder = self._encoder()
         reader = Reader(encoder.preprocess, self._options.max_pixels, known, self._options.short_side(encoder))
         sent: deque[tuple[list[Loaded], list[bytes]]] = deque()
 
@@ -194,10 +194,15 @@ class _Build:
 
     def _encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         started = time.perf_counter()
-        encoder = self._load_encoder()
+        encoder = self._encoder()
         vectors = encode_long(encoder, texts) if self._options.split_captions else encoder.encode_texts(texts)
         self._report.encode_seconds += time.perf_counter() - started
         return vectors
+
+    def _encoder(self) -> Encoder:
+        encoder = self._load_encoder()
+        self._collection.adopt(encoder.identity)
+        return encoder
 
     def _recaption(self, works: Sequence[Work]) -> None:
         size = self._options.batch_size
@@ -225,7 +230,7 @@ class _Build:
         """Publish what changed; the model, when it is here, leaves the texts that indexes are measured with."""
         if self._report.encoded and self._collection.background() is None:
             with suppress(NoTextTower):
-                self._collection.keep_background(self._load_encoder().encode_texts(BACKGROUND_TEXTS))
+                self._collection.keep_background(self._encoder().encode_texts(BACKGROUND_TEXTS))
         self._collection.publish_if_changed(self._options.index)
 
     def _publish_now_and_then(self) -> None:

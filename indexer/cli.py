@@ -22,6 +22,7 @@ from indexer.options import (
     templates_option,
     walk_options,
 )
+from indexer.transfer_options import export_options, import_options
 from search.errors import SearchError
 from search.exit_codes import ERROR, INTERRUPTED, NO, OK
 from search.settings import TAG_THRESHOLD, Settings
@@ -33,6 +34,8 @@ VERBS = {
     "status": "counts, model, index, sizes, last runs and failures",
     "verify": "check every row, vector, index and file",
     "remove": "take files or folders out of the collection; the files stay where they are",
+    "import": "make a collection of vectors that are there already, without a model",
+    "export": "write the vectors and rows of a collection to files",
     "classify": "say which of some labels fits each picture of a folder best",
     "tag": "tag all pictures of a collection with labels, or take the tags away",
     "eval": "measure how well a model does on pictures whose answers are known",
@@ -54,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     commands = importlib.import_module("indexer.commands")
     try:
-        code: int = getattr(commands, arguments.verb)(arguments)
+        code: int = getattr(commands, arguments.verb.replace("import", "import_"))(arguments)
     except SearchError as error:
         print(f"error: {error}", file=sys.stderr)
         return ERROR
@@ -86,6 +89,8 @@ def parser() -> argparse.ArgumentParser:
     _tag_options(by_name["tag"], settings)
     _eval_options(by_name["eval"], settings)
     _bench_options(by_name["bench"], settings)
+    import_options(by_name["import"])
+    export_options(by_name["export"])
     for name in ("build", "update", "watch", "classify", "bench"):
         speed_options(by_name[name], settings)
     for name in ("build", "update", "watch"):

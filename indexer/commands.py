@@ -27,6 +27,8 @@ from indexer.signals import stop_on_signals
 from indexer.status import facts_of
 from indexer.table import Form, Table
 from indexer.tag import tag_collection
+from indexer.transfer_commands import export as export
+from indexer.transfer_commands import import_ as import_
 from indexer.watch import watch as follow_changes
 from search.changes import Changes
 from search.collection import Collection

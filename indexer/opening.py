@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.collection import Collection
+from search.errors import BadImport
+from search.models import Hub, choose_auto, local_models
 from search.settings import Settings
+from search.types import EncoderIdentity
 
 if TYPE_CHECKING:
     from search.encoder import Encoder
@@ -46,6 +49,24 @@ def load_by_name(model: str, *, device: str, tell: Tell) -> Encoder:
     return _load(_chosen(tell) if model == AUTO else model, device)
 
 
+def identity_of(model: str, *, dim: int, tell: Tell) -> EncoderIdentity:
+    """Whose vectors of `dim` dimensions are, said by the model's name: a claim where its weights are not here.
+
+    Nothing is downloaded. Raises ModelUnavailable for a name that no model has, and BadImport for another dimension.
+    """
+    from search.checkpoints import published_dim
+
+    models = Settings.from_environment().models
+    if model in local_models(models=models, hub=Hub()) or Path(model.rpartition("@")[2]).exists():
+        identity = load_by_name(model, device="cpu", tell=tell).identity
+    else:
+        identity = EncoderIdentity.claim(model, published_dim(model) or dim)
+        tell(f"{model} is not on this machine: its name is noted, and the first build that loads it notes its weights")
+    if identity.dim != dim:
+        raise BadImport(f"the vectors have {dim} dimensions, those of {model} have {identity.dim}")
+    return identity
+
+
 def _own(collection: Collection, device: str) -> LoadEncoder:
     @functools.cache
     def load() -> Encoder:
@@ -65,7 +86,6 @@ def _load(model: str, device: str) -> Encoder:
 def _chosen(tell: Tell) -> str:
     """What "auto" means for a new collection; said once, and stored with the collection."""
     from search.encoder import cuda_available
-    from search.models import Hub, choose_auto, local_models
 
     hub = Hub()
     local = local_models(models=Settings.from_environment().models, hub=hub)

@@ -54,7 +54,7 @@ def status(facts: dict[str, Any]) -> str:
     sizes = ", ".join(f"{name} {_megabytes(size)}" for name, size in facts["size_bytes"].items())
     lines = [
         f"collection  {facts['collection']}",
-        f"model       {facts['model']} ({facts['dim']} dimensions, weights {facts['weights_digest'][:12]})",
+        f"model       {facts['model']} ({facts['dim']} dimensions, weights {_digest(facts['weights_digest'])})",
         f"images      {facts['images']:,}",
         f"texts       {facts['texts']:,}",
         *([f"tags        {_tagged(facts['tags'])}"] if facts["tags"]["labels"] else []),
@@ -95,7 +95,7 @@ def _sensitive(label: dict[str, Any]) -> str:
 
 def findings(found: Findings) -> str:
     if found.clean:
-        return "clean: every row has its vector, the indexes hold the catalog's vectors, every file is there"
+        return "clean: every row has its vector, the indexes hold the catalog's vectors, every followed file is there"
     lines = [f"catalog: {line}" for line in found.catalog]
     if found.bad_vectors:
         lines.append(
@@ -122,6 +122,10 @@ def _model(info: ModelInfo, here: bool) -> str:
     return (
         f"{info.name:36} {place:5} {info.size_mb:>5}  {info.licence:11} {imagenet:>8} {coco:>19}  {info.note}".rstrip()
     )
+
+
+def _digest(digest: str) -> str:
+    return digest[:12] or "not known until a build loads the model"
 
 
 def _rules(root: dict[str, Any]) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, update
 
 from search.changes import Caption, Changes, Failure, FileStamp, NewImage, StoredVector
 from search.schema import Base, FailureRow, FilePath, ImageRow, StateRow, TextRow
+from search.types import Facts
 
 
 def apply(connection: Connection, changes: Changes) -> None:
@@ -50,7 +51,7 @@ def _add(connection: Connection, added: Sequence[NewImage]) -> None:
     if not added:
         return
     rows = [
-        {**asdict(image.stamp), **asdict(image.facts), "digest": image.digest, "vector": _stored(image.vector)}
+        {**_values(image.stamp), **_values(image.facts), "digest": image.digest, "vector": _stored(image.vector)}
         for image in added
     ]
     ids = connection.execute(insert(ImageRow).returning(ImageRow.id, sort_by_parameter_order=True), rows).scalars()
@@ -67,6 +68,11 @@ def _fail(connection: Connection, changes: Changes) -> None:
         by_path = delete(FailureRow).where(FailureRow.path == bindparam("failed", type_=FilePath))
         connection.execute(by_path, [{"failed": path} for path in paths])
     insert_all(connection, FailureRow, [_failure_row(failure) for failure in changes.failed])
+
+
+def _values(record: FileStamp | Facts) -> dict[str, Any]:
+    """The fields by name: dataclasses.asdict copies each value, which shows in a million rows."""
+    return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
 def _caption_rows(image_id: int, captions: Sequence[Caption]) -> list[dict[str, Any]]:

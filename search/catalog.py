@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine, Executable, delete, func, insert, select, update
-from sqlalchemy.exc import DatabaseError
 
 from search.apply import apply, insert_all
+from search.bulk import StoredImage, stored_images, vectors_at
 from search.changes import Changes, StoredVector
-from search.errors import CollectionError, SchemaTooNew
+from search.errors import SchemaTooNew
 from search.files import replace_file
 from search.filters import Filter, at_or_under, conditions
 from search.records import Choices, ImageRecord, KnownFailure, KnownFile, Original, State, TextRecord
@@ -25,11 +25,12 @@ from search.schema import (
     ImageRow,
     RootRow,
     RunRow,
-    SchemaVersion,
     StateRow,
     TextRow,
     connect,
     create_tables,
+    damage,
+    schema_version,
 )
 from search.tags import Tags
 from search.types import EncoderIdentity, Facts, Root, Target
@@ -63,7 +64,7 @@ class Catalog:
         Raises SchemaTooNew for a newer release's and CollectionError for a file that is no catalog.
         """
         engine = connect(file)
-        version = _schema_version(engine, file)
+        version = schema_version(engine, file)
         if version > SCHEMA_VERSION:
             raise SchemaTooNew(f"{file} has schema {version}, this release knows {SCHEMA_VERSION}: upgrade the package")
         if version < SCHEMA_VERSION:
@@ -101,8 +102,7 @@ class Catalog:
 
     def digest(self, image_id: int) -> bytes | None:
         """The digest of an image's file, None without such a row."""
-        rows = self._rows(select(ImageRow.digest).where(ImageRow.id == image_id))
-        return rows[0].digest if rows else None
+        return next(iter(self._column(select(ImageRow.digest).where(ImageRow.id == image_id))), None)
 
     def captions(self, image_ids: Sequence[int]) -> dict[int, list[str]]:
         """The captions of each of these images that has any, in their order."""
@@ -160,10 +160,18 @@ class Catalog:
             yield np.array(ids, np.int64), list(vectors)
             after = ids[-1]
 
+    def stored_images(self, batch: int) -> Iterator[list[StoredImage]]:
+        """Every image with all that is known of it, in the order of ids, up to `batch` at a time."""
+        return stored_images(self._engine, batch)
+
+    def vectors_at(self, paths: Sequence[str]) -> dict[str, bytes]:
+        """The stored vectors of those paths that have a row."""
+        return vectors_at(self._engine, paths)
+
     def choices(self) -> Choices:
         """What a filter may ask for."""
         formats, cameras = (
-            tuple(self._column(select(column).where(column.is_not(None)).distinct().order_by(column)))
+            tuple(self._column(select(column).where(column > "").distinct().order_by(column)))
             for column in (ImageRow.format, ImageRow.camera)
         )
         times, places = (self._scalar(select(func.count(column))) for column in (ImageRow.taken_at, ImageRow.latitude))
@@ -196,10 +204,7 @@ class Catalog:
 
     def damage(self) -> list[str]:
         """What SQLite itself finds wrong with the file."""
-        with self._engine.connect() as connection:
-            report = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check")]
-            orphans = [f"orphan row: {tuple(row)}" for row in connection.exec_driver_sql("PRAGMA foreign_key_check")]
-        return [line for line in report if line != "ok"] + orphans
+        return damage(self._engine)
 
     # What a build writes
 
@@ -212,6 +217,11 @@ class Catalog:
         """Name `generation` as live; its indexes hold the vectors as they were after `covers` changes."""
         with self._engine.begin() as connection:
             connection.execute(update(StateRow).values(generation=generation, published_changes=covers))
+
+    def adopt(self, identity: EncoderIdentity) -> None:
+        """Make `identity` that of the collection's encoder."""
+        with self._engine.begin() as connection:
+            connection.execute(update(StateRow).values(encoder=identity.to_json()))
 
     def follow(self, roots: Sequence[Root]) -> None:
         """Make `roots` the folders that this collection follows."""
@@ -234,15 +244,6 @@ class Catalog:
     def _scalar(self, query: Executable) -> Any:
         with self._engine.connect() as connection:
             return connection.execute(query).scalar_one()
-
-
-def _schema_version(engine: Engine, file: Path) -> str:
-    """The schema of a catalog, "" before the first; CollectionError where there is none."""
-    try:
-        with engine.connect() as connection:
-            return connection.execute(select(SchemaVersion.version_num)).scalar() or ""
-    except DatabaseError as error:
-        raise CollectionError(f"{file} is not a catalog ({error.orig}); name another --collection") from error
 
 
 def _vector(stored: bytes) -> StoredVector:

@@ -56,6 +56,19 @@ def find_checkpoint(
         raise ModelUnavailable(f"{name}: {error}\nModels on this machine: {here}{place}.") from error
 
 
+def published_dim(name: str) -> int | None:
+    """How many dimensions the vectors of a published model have, None where only the hub knows. Nothing is fetched.
+
+    Raises ModelUnavailable for a name that is neither in open_clip's registry nor one of the hub.
+    """
+    if name.startswith(HUB_PREFIX):
+        return None
+    registry = _registry()
+    if name not in registry:
+        raise ModelUnavailable(f"{name}: {_no_such_name(name, list(registry))}")
+    return int(open_clip.get_model_config(name.rpartition("/")[0])["embed_dim"])
+
+
 def _in_directory(folder: Path, hub: Hub) -> Checkpoint:
     if not folder.is_dir():
         raise ModelUnavailable(f"{folder} is no directory with a configuration and weights")

@@ -72,6 +72,13 @@ class Collection:
                 f"or embed again: python -m indexer build FOLDER --model {identity.model} --collection NEW_DIRECTORY"
             )
 
+    def adopt(self, identity: EncoderIdentity) -> None:
+        """Like `require`; what was known by name alone is known wholly from now on. The caller is the only writer."""
+        self.require(identity)
+        if self.identity.is_claim:
+            self.catalog.adopt(identity)
+            self.identity = identity
+
     def writing(self) -> AbstractContextManager[None]:
         """Hold the collection for writing; raises CollectionBusy when another process does."""
         return write_lock(self.directory / LOCK_FILE)
@@ -177,7 +184,8 @@ class Collection:
 
 
 def _short(identity: EncoderIdentity) -> str:
-    return f"weights {identity.weights_digest[:12]}, {identity.dim} dimensions"
+    weights = f"weights {identity.weights_digest[:12]}" if identity.weights_digest else "weights not known"
+    return f"{weights}, {identity.dim} dimensions"
 
 
 def _total(files: Iterable[Path]) -> int:

@@ -2,6 +2,7 @@
 
     SearchError
     ├── BadPicture            a file that cannot be decoded: recorded by the indexer, told to who asked
+    ├── BadImport             vectors or rows that cannot be imported
     ├── ModelUnavailable      weights or a configuration that cannot be had
     ├── BadQuery              an empty query, k out of range, an unknown id
     │   └── NoTextTower       a text, asked of a model for images alone
@@ -23,6 +24,10 @@ class SearchError(Exception):
 
 class BadPicture(SearchError):
     """A picture that cannot be used; the message is the reason, without the path."""
+
+
+class BadImport(SearchError):
+    """Vectors or rows that cannot be imported; the message names the file and the place in it."""
 
 
 class ModelUnavailable(SearchError):

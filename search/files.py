@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -26,3 +28,15 @@ def replace_file(aside: Path, file: Path) -> None:
     sync_file(aside)
     aside.replace(file)
     sync_folder(file.parent)
+
+
+@contextmanager
+def replacing(file: Path) -> Iterator[Path]:
+    """A name to write to; what was written there becomes `file` when the block ends, and goes if it raises."""
+    aside = file.with_name(f".new-{file.name}")
+    try:
+        yield aside
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    replace_file(aside, file)

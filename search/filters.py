@@ -93,7 +93,7 @@ def at_or_under(column: InstrumentedAttribute[str], folder: str) -> ColumnElemen
 _ORIENTED: dict[Orientation, ColumnElement[bool]] = {
     "landscape": ImageRow.width > ImageRow.height,
     "portrait": ImageRow.width < ImageRow.height,
-    "square": ImageRow.width == ImageRow.height,
+    "square": and_(ImageRow.width == ImageRow.height, ImageRow.width > 0),
 }
 
 

@@ -55,6 +55,8 @@ def _others(searcher: Searcher, image_id: int) -> list[Original]:
     digest = searcher.collection.catalog.digest(image_id)
     if digest is None:
         raise BadQuery(f"no image has the id {image_id} in this collection")
+    if not digest:
+        return []  # imported without its file: nobody knows its bytes
     return [copy for copy in _with_digest(searcher, digest) if copy.id != image_id]
 
 

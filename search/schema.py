@@ -21,8 +21,12 @@ from sqlalchemy import (
     create_engine,
     event,
     insert,
+    select,
 )
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from search.errors import CollectionError
 
 SCHEMA_VERSION = "0002"
 """The newest revision in search/migrations."""
@@ -204,3 +208,20 @@ def create_tables(file: Path, encoder: str) -> None:
     with engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA journal_mode=WAL")
     engine.dispose()
+
+
+def schema_version(engine: Engine, file: Path) -> str:
+    """The schema of a catalog, "" before the first; CollectionError where there is none."""
+    try:
+        with engine.connect() as connection:
+            return connection.execute(select(SchemaVersion.version_num)).scalar() or ""
+    except DatabaseError as error:
+        raise CollectionError(f"{file} is not a catalog ({error.orig}); name another --collection") from error
+
+
+def damage(engine: Engine) -> list[str]:
+    """What SQLite itself finds wrong with the file."""
+    with engine.connect() as connection:
+        report = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check")]
+        orphans = [f"orphan row: {tuple(row)}" for row in connection.exec_driver_sql("PRAGMA foreign_key_check")]
+    return [line for line in report if line != "ok"] + orphans

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -34,6 +35,8 @@ SENSITIVE = (HIDE, SHOW) = ("hide", "show")
 class Facts:
     """What a picture says of itself. Absent facts are None.
 
+    Of an imported image whose file was never read, `width` and `height` may be 0 and `format` empty: not known.
+
     `width` and `height` are in pixels after the EXIF orientation is applied. `taken_at` is the camera's local time,
     without a zone. `latitude` and `longitude` are in degrees, north and east positive.
     """
@@ -63,7 +66,8 @@ class EncoderIdentity:
 
     `model` is the name that loads the encoder again; it is not compared, because the same weights may have several
     names. `weights_digest` is the hex sha256 of the weights file; `preprocessing` is a canonical text of how pixels
-    are prepared.
+    are prepared. Vectors that were imported by their model's name alone have an identity of that name and the dimension
+    (`is_claim`), until a build loads the model.
     """
 
     model: str
@@ -72,8 +76,19 @@ class EncoderIdentity:
     dim: int
     preprocessing: str
 
+    @classmethod
+    def claim(cls, model: str, dim: int) -> EncoderIdentity:
+        """That vectors are of the model with this name, which was not at hand."""
+        return cls(model, architecture="", weights_digest="", dim=dim, preprocessing="")
+
+    @property
+    def is_claim(self) -> bool:
+        return not self.weights_digest
+
     def same_space(self, other: EncoderIdentity) -> bool:
-        """Whether vectors of both encoders may be compared."""
+        """Whether vectors of both encoders may be compared. Of a claim only name and dimension can be."""
+        if self.is_claim or other.is_claim:
+            return (self.model, self.dim) == (other.model, other.dim)
         return dataclasses.replace(self, model="") == dataclasses.replace(other, model="")
 
     def to_json(self) -> str:
@@ -111,6 +126,11 @@ class Root:
     path: str
     exclude: tuple[str, ...] = ()
     include_hidden: bool = False
+
+
+def is_followed(path: str, roots: Iterable[Root]) -> bool:
+    """Whether the file lies in a followed folder. Imported rows may name any file, or none: theirs is never opened."""
+    return any(path.startswith(f"{root.path.rstrip('/')}/") for root in roots)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from search.changes import Changes
 from search.collection import Collection
 from search.errors import CollectionError
 from search.index import unit_rows
-from search.types import TARGETS, IndexPolicy, Target
+from search.types import TARGETS, IndexPolicy, Target, is_followed
 
 
 @dataclass(slots=True)
@@ -21,7 +21,7 @@ class Findings:
     """What `verify` found. All empty is clean.
 
     `catalog` and `indexes` are sentences; `bad_vectors` are the ids of images that have, or whose captions have, a
-    vector that is no unit vector; `missing_files` are paths of rows.
+    vector that is no unit vector; `missing_files` are paths of rows in followed folders; imported rows need no file.
     """
 
     catalog: list[str] = field(default_factory=list)
@@ -38,12 +38,14 @@ class Findings:
 
 
 def verify(collection: Collection) -> Findings:
-    """Read every row, vector and index of the collection, and ask for every file."""
+    """Read every row, vector and index of the collection, and ask for every file of the followed folders."""
     findings = Findings(catalog=collection.catalog.damage())
     findings.bad_vectors = sorted({image for target in TARGETS for image in _bad_vectors(collection, target)})
     findings.indexes = [problem for target in TARGETS for problem in _index_problems(collection, target)]
     findings.indexes += _publication_problems(collection)
-    findings.missing_files = [path for path in collection.catalog.paths() if not os.path.lexists(path)]
+    roots = collection.catalog.roots()
+    followed = (path for path in collection.catalog.paths() if is_followed(path, roots))
+    findings.missing_files = [path for path in followed if not os.path.lexists(path)]
     return findings
 
 

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from indexer.build import Options, build
 from indexer.report import Report
+from indexer.roots import merge
 from search.collection import Collection
 from search.searcher import Searcher
 from search.settings import PROJECT
@@ -63,6 +64,9 @@ def index(collection: Collection, encoder: ColorEncoder) -> Build:
     ) -> Report:
         roots = [Root(str(folder), exclude) for folder in folders]
         with collection.writing():
+            followed = collection.catalog.roots()
+            if (follow := merge(followed, roots)[1]) != followed:
+                collection.catalog.follow(follow)
             return build(
                 collection,
                 roots,

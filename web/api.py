@@ -37,7 +37,7 @@ def image(image_id: int) -> dict[str, Any]:
     return {
         "collection": shelf.name,
         **image_to_dict(tile, Links()),
-        "size_bytes": size_of(tile.record.path),
+        "size_bytes": size_of(tile.record.path) if tile.has_picture else None,
         "captions": list(tile.captions),
     }
 

@@ -26,7 +26,7 @@ class Links:
         return {
             "self": _of(self._self, tile.id),
             "page": _of(self._page, tile.id),
-            "original": _of(self._original, tile.id),
+            "original": _of(self._original, tile.id) if tile.has_picture else None,
             "thumbnails": [thumbnail.replace(str(_SIZE), str(size)) for size, _ in tile.sizes],
         }
 

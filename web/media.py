@@ -6,7 +6,7 @@ import io
 import stat
 from pathlib import Path
 
-from flask import Blueprint, Response, request, send_file
+from flask import Blueprint, Response, current_app, request, send_file, send_from_directory
 from werkzeug.exceptions import NotFound
 
 from search.errors import BadPicture
@@ -14,6 +14,7 @@ from search.image import decode_picture, read_file
 from search.records import ImageRecord
 from search.settings import MAX_PIXELS
 from search.thumbnail import thumbnail as shrink
+from search.types import is_followed
 from web.current import choose_shelf, library_of
 from web.present import readable
 from web.thumbnails import SIZES, key_of
@@ -34,12 +35,18 @@ SAFE_TYPES = {
 CONVERTED_PIXELS = 4096
 """Longest side of a picture that is made for a browser that cannot show the original."""
 
+PLACEHOLDER = "no-picture.svg"
+"""Stands for pictures whose files were never here."""
+
 FOR_GOOD = "private, max-age=31536000, immutable"
 
 
 @blueprint.get("/images/<int:image_id>/original")
 def original(image_id: int) -> Response:
-    record = choose_shelf(request.args.get("collection")).record(image_id)
+    shelf = choose_shelf(request.args.get("collection"))
+    record = shelf.record(image_id)
+    if not is_followed(record.path, shelf.catalog.roots()):
+        raise NotFound(f"the picture with the id {image_id} was imported without its file")
     mimetype = SAFE_TYPES.get(record.facts.format)
     try:
         response = _as_it_is(record, mimetype) if mimetype else _converted(record)
@@ -55,6 +62,8 @@ def thumbnail(image_id: int, size: int) -> Response:
         raise NotFound(f"no thumbnail has {size} pixels; there are: {', '.join(map(str, SIZES))}")
     shelf = choose_shelf(request.args.get("collection"))
     record = shelf.record(image_id)
+    if not is_followed(record.path, shelf.catalog.roots()):
+        return send_from_directory(current_app.static_folder or "static", PLACEHOLDER)
     try:
         data = shelf.thumbnails.get(image_id, record, size)
     except BadPicture as error:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from web.classify_schemas import CLASSIFICATION
+from web.image_schemas import PICTURES
 from web.schemas import (
     COLLECTION,
     FILTER_FIELDS,
@@ -53,7 +54,7 @@ def document(server: str) -> dict[str, Any]:
         "security": [{}, {"token": []}],
         "paths": _paths(server),
         "components": {
-            "schemas": SCHEMAS | CLASSIFICATION,
+            "schemas": SCHEMAS | PICTURES | CLASSIFICATION,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
             "responses": {str(status): _answer(text, ref("Error")) for status, text in ERRORS.items()},
         },

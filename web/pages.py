@@ -94,7 +94,7 @@ def image(image_id: int) -> str:
         asked=asked,
         tile=tile,
         folder=_folder(tile.path),
-        size_bytes=size_of(tile.record.path),
+        size_bytes=size_of(tile.record.path) if tile.has_picture else None,
         copies=tiles_of_hits(shelf, lookup.copies(shelf.searcher, image_id)[:COPIES]),
         similar=tiles_of_hits(shelf, similar),
         nearest=_nearest_texts(shelf, tile, asked.where),

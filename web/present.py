@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from search.records import ImageRecord, Tag
-from search.types import EncoderIdentity, Facts, Hit, Root
+from search.types import EncoderIdentity, Facts, Hit, Root, is_followed
 from web.library import Shelf
 from web.thumbnails import SIZES, key_of
 
@@ -23,11 +23,15 @@ NARROWEST, WIDEST = -16, 24
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """An image to be shown, with what it is said to show; with score, strength and text if it is a hit."""
+    """An image to be shown, with what it is said to show; with score, strength and text if it is a hit.
+
+    `has_picture` is false of an imported row whose file lies in no followed folder: a placeholder stands for it.
+    """
 
     id: int
     record: ImageRecord
     path: str
+    has_picture: bool
     captions: Sequence[str] = ()
     tags: Sequence[Tag] = ()
     score: float | None = None
@@ -52,22 +56,31 @@ class Tile:
         return key_of(self.id, self.record)[:12]
 
     @property
+    def width(self) -> int:
+        """In pixels; of a picture whose size is not known, as of `height`, the placeholder's."""
+        return self.facts.width or SIZES[0]
+
+    @property
+    def height(self) -> int:
+        return self.facts.height or SIZES[0]
+
+    @property
     def ratio_class(self) -> str:
         """The class in grid.css of the aspect ratio."""
-        step = round(math.log(self.facts.width / self.facts.height, RATIO_STEP))
+        step = round(math.log(self.width / self.height, RATIO_STEP))
         return f"ratio-{min(max(step, NARROWEST), WIDEST) - NARROWEST}"
 
     @property
     def is_small(self) -> bool:
         """Whether even the thumbnail of the grid shows all there is."""
-        return max(self.facts.width, self.facts.height) <= SIZES[0]
+        return max(self.width, self.height) <= SIZES[0]
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
         """The thumbnails worth offering: (longest side, width) in pixels, ascending."""
-        longest = max(self.facts.width, self.facts.height)
+        longest = max(self.width, self.height)
         useful = [size for place, size in enumerate(SIZES) if place == 0 or SIZES[place - 1] < longest]
-        return [(size, max(1, round(self.facts.width * min(1, size / longest)))) for size in useful]
+        return [(size, max(1, round(self.width * min(1, size / longest)))) for size in useful]
 
 
 def tiles_of_hits(shelf: Shelf, hits: Iterable[Hit]) -> list[Tile]:
@@ -80,6 +93,7 @@ def tiles_of_hits(shelf: Shelf, hits: Iterable[Hit]) -> list[Tile]:
             id=hit.image_id,
             record=ImageRecord(str(hit.path), hit.facts),
             path=relative_path(str(hit.path), roots),
+            has_picture=is_followed(str(hit.path), roots),
             captions=captions.get(hit.image_id, ()),
             tags=tags.get(hit.image_id, ()),
             score=hit.score,
@@ -92,26 +106,31 @@ def tiles_of_hits(shelf: Shelf, hits: Iterable[Hit]) -> list[Tile]:
 
 def tile_of(shelf: Shelf, image_id: int) -> Tile:
     """One image; NotFound without its row."""
-    record = shelf.record(image_id)
+    record, roots = shelf.record(image_id), shelf.catalog.roots()
     captions = shelf.catalog.captions([image_id]).get(image_id, ())
     tags = shelf.catalog.tags.of([image_id]).get(image_id, ())
-    return Tile(image_id, record, relative_path(record.path, shelf.catalog.roots()), captions, tags)
+    path, has_picture = relative_path(record.path, roots), is_followed(record.path, roots)
+    return Tile(image_id, record, path, has_picture, captions, tags)
 
 
 def tiles_of_ids(shelf: Shelf, ids: Sequence[int]) -> list[Tile]:
     """The images among `ids` that exist, in their order."""
     records, captions, roots = shelf.catalog.images(ids), shelf.catalog.captions(ids), shelf.catalog.roots()
     return [
-        Tile(id_, records[id_], relative_path(records[id_].path, roots), captions.get(id_, ()))
+        Tile(id_, record, relative_path(record.path, roots), is_followed(record.path, roots), captions.get(id_, ()))
         for id_ in ids
-        if id_ in records
+        if (record := records.get(id_))
     ]
 
 
 def relative_path(path: str, roots: Sequence[Root]) -> str:
-    """The path below the followed folder that holds it, in characters that can be written anywhere."""
+    """The path below the followed folder that holds it, in characters that can be written anywhere.
+
+    Of another absolute path only the name; what was imported without a place on any disk, as it was given.
+    """
     holding = [root.path for root in roots if PurePath(path).is_relative_to(root.path)]
-    shown = PurePath(path).relative_to(max(holding, key=len)) if holding else PurePath(path).name
+    named = PurePath(path).name if path.startswith("/") else path
+    shown = PurePath(path).relative_to(max(holding, key=len)) if holding else named
     return readable(str(shown))
 
 
@@ -128,9 +147,9 @@ def model_name(identity: EncoderIdentity) -> str:
 
 def facts_to_dict(facts: Facts) -> dict[str, Any]:
     return {
-        "width": facts.width,
-        "height": facts.height,
-        "format": facts.format,
+        "width": facts.width or None,
+        "height": facts.height or None,
+        "format": facts.format or None,
         "taken_at": facts.taken_at.isoformat() if facts.taken_at else None,
         "camera": facts.camera,
         "lens": facts.lens,

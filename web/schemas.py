@@ -164,24 +164,10 @@ SCHEMAS: dict[str, Schema] = {
         {
             "collection": string(),
             **IMAGE_FIELDS,
-            "size_bytes": maybe(whole("null where the file is gone")),
+            "size_bytes": maybe(whole("null where the file is gone, or was imported without")),
             "captions": array(string()),
         }
     ),
-    "Facts": fields(
-        {
-            "width": whole("pixels, upright", minimum=1),
-            "height": whole("pixels, upright", minimum=1),
-            "format": string(),
-            "taken_at": maybe(string("ISO 8601, the camera's local time")),
-            "camera": maybe(string()),
-            "lens": maybe(string()),
-            "latitude": maybe(number("degrees, north positive")),
-            "longitude": maybe(number("degrees, east positive")),
-            "caption": maybe(string("inside the file")),
-        }
-    ),
-    "Links": fields({"self": string(), "page": string(), "original": string(), "thumbnails": array(string())}),
     "Candidates": fields(
         {
             "collection": string(),

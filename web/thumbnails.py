@@ -48,7 +48,7 @@ def render(record: ImageRecord, size: int) -> bytes:
     """The picture in its file as WebP. Raises BadPicture."""
     with _making:
         sides = record.facts.width, record.facts.height
-        short_side = max(1, SCALED * size * min(sides) // max(sides))
+        short_side = max(1, SCALED * size * min(sides) // max(sides)) if all(sides) else None
         picture = decode_picture(read_file(Path(record.path)), max_pixels=MAX_PIXELS, short_side=short_side)
         return thumbnail(picture.image, size)
 

@@ -1,0 +1,25 @@
+"""The options of the verbs import and export."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def import_options(verb: argparse.ArgumentParser) -> None:
+    _files(verb, "folder of an export")
+    verb.add_argument(
+        "--model", metavar="M", help="whose vectors these are, as for build; it need not be on this machine"
+    )
+
+
+def export_options(verb: argparse.ArgumentParser) -> None:
+    _files(verb, "folder to write to")
+
+
+def _files(verb: argparse.ArgumentParser, folder: str) -> None:
+    verb.add_argument("folder", nargs="?", type=Path, metavar="FOLDER", help=f"{folder}, instead of naming each file")
+    verb.add_argument("--vectors", type=Path, metavar="FILE", help="vectors of images, (n, dim), .npy")
+    verb.add_argument("--rows", type=Path, metavar="FILE", help="a row for each vector, .json, .jsonl or .parquet")
+    verb.add_argument("--texts", type=Path, metavar="FILE", help="vectors of the rows' captions, one after the other")
+    verb.add_argument("--encoder", type=Path, metavar="FILE", help="whose vectors they are, .json")

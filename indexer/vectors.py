@@ -1,0 +1,57 @@
+"""Files of vectors, .npy -> unit rows as the catalog keeps them; and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.errors import BadImport
+from search.files import replacing
+from search.index import unit_rows
+
+
+def open_vectors(file: Path, dim: int | None = None) -> NDArray[Any]:
+    """(n, dim) of floats, mapped into memory."""
+    try:
+        vectors: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
+    except OSError as error:
+        raise BadImport(f"{file} cannot be read: {error.strerror or error}") from error
+    except (ValueError, EOFError) as error:
+        raise BadImport(f"{file} is no whole .npy file of numbers: {error}") from error
+    if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or vectors.dtype.kind != "f" or not vectors.shape[1]:
+        what = f"{vectors.dtype} of the shape {vectors.shape}" if isinstance(vectors, np.ndarray) else "several arrays"
+        raise BadImport(f"{file} holds {what}; vectors are floats of the shape (n, dim), .npy")
+    if dim is not None and vectors.shape[1] != dim:
+        raise BadImport(f"{file} has vectors of {vectors.shape[1]} dimensions; the model's have {dim}")
+    return vectors
+
+
+def stored_rows(vectors: NDArray[Any], start: int, end: int, file: Path) -> NDArray[np.float16]:
+    """Rows as the catalog keeps them. float16 of unit length stay bit for bit; other lengths are made 1."""
+    some = np.array(vectors[start:end])
+    exact = some.astype(np.promote_types(some.dtype, np.float32))
+    with np.errstate(over="ignore", invalid="ignore"):
+        lengths = np.linalg.norm(exact, axis=1, keepdims=True)
+    usable = (np.isfinite(lengths) & (lengths > 0))[:, 0]
+    if not usable.all():
+        first, bad = start + int(np.argmin(usable)), int((~usable).sum())
+        raise BadImport(f"{file}: vector {first} is zero or not finite, with {bad - 1} more up to {start + len(some)}")
+    rows: NDArray[np.float16] = (exact / lengths).astype("<f2")
+    if some.dtype == np.float16:
+        kept = unit_rows(exact.astype(np.float32))
+        rows[kept] = some[kept]
+    return rows
+
+
+@contextmanager
+def writing_vectors(file: Path, count: int, dim: int) -> Iterator[Callable[[Iterable[bytes]], None]]:
+    """A file of `count` stored vectors, of which each call writes the next."""
+    with replacing(file) as aside, aside.open("wb") as stream:
+        header = {"descr": "<f2", "fortran_order": False, "shape": (count, dim)}
+        np.lib.format.write_array_header_1_0(stream, header)
+        yield stream.writelines

@@ -1,0 +1,63 @@
+"""Rows whole, many at a time: what an export writes down and an import compares with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from typing import NamedTuple
+
+from sqlalchemy import Engine, func, select
+
+from search.changes import FileStamp
+from search.schema import ImageRow, TextRow
+from search.types import Facts
+
+_FACTS = [getattr(ImageRow, fact.name) for fact in fields(Facts)]
+_SQL_VARIABLES = 10_000
+
+
+class StoredImage(NamedTuple):
+    """A row with its captions; vectors are (dim,) float16, little-endian. `digest` is empty where it is not known."""
+
+    stamp: FileStamp
+    digest: bytes
+    facts: Facts
+    vector: bytes
+    captions: list[tuple[str, bytes]]
+
+
+def stored_images(engine: Engine, batch: int) -> Iterator[list[StoredImage]]:
+    """All images in the order of their ids, up to `batch` at a time."""
+    stamp = (ImageRow.path, ImageRow.size_bytes, ImageRow.mtime_ns, ImageRow.captions_stamp)
+    columns = select(ImageRow.id, ImageRow.digest, ImageRow.vector, *stamp, *_FACTS).order_by(ImageRow.id).limit(batch)
+    captions = select(TextRow.image_id, TextRow.text, TextRow.vector).order_by(TextRow.id)
+    last = 0
+    while True:
+        with engine.connect() as connection:
+            rows = connection.execute(columns.where(ImageRow.id > last)).all()
+            if not rows:
+                return
+            of_image: dict[int, list[tuple[str, bytes]]] = {}
+            between = TextRow.image_id.between(rows[0].id, rows[-1].id)
+            for image_id, text, vector in connection.execute(captions.where(between)):
+                of_image.setdefault(image_id, []).append((text, vector))
+        yield [
+            StoredImage(FileStamp(*rest[:4]), digest, Facts(*rest[4:]), vector, of_image.get(row_id, []))
+            for row_id, digest, vector, *rest in rows
+        ]
+        last = rows[-1].id
+
+
+def vectors_at(engine: Engine, paths: Sequence[str]) -> dict[str, bytes]:
+    """The stored vectors of those paths that have a row."""
+    found: dict[str, bytes] = {}
+    with engine.connect() as connection:
+        if not connection.execute(select(func.max(ImageRow.id))).scalar():
+            return found
+        for start in range(0, len(paths), _SQL_VARIABLES):
+            some = ImageRow.path.in_(paths[start : start + _SQL_VARIABLES])
+            found.update(
+                (path, vector)
+                for path, vector in connection.execute(select(ImageRow.path, ImageRow.vector).where(some))
+            )
+    return found
