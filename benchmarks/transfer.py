@@ -1,4 +1,4 @@
-"""Import of many vectors, and export of them again: seconds and peak memory of each, the whole command.
+"""Import of many vectors, and export of them again: time and peak memory of each, the whole command.
 
     python -m benchmarks.transfer [ROWS]...
 
@@ -28,28 +28,30 @@ def main(sizes: list[int]) -> None:
             where = ["--collection", f"{folder}/collection"]
             for verb in ("import", "export"):
                 options = [] if verb == "export" else ["--model", "ViT-B-32/openai"]
-                seconds, megabytes = run([verb, f"{folder}/{'in' if verb == 'import' else 'out'}", *options, *where])
-                print(f"{size:,} rows, {verb}: {seconds:.1f} s, {size / seconds:,.0f} rows/s, peak {megabytes:,.0f} MB")
+                seconds, computing, megabytes = run([verb, f"{folder}/{verb}", *options, *where])
+                print(f"{size:,} rows, {verb}: {seconds:.1f} s, {computing:.1f} s computing, peak {megabytes:,.0f} MB")
 
 
 def prepare(folder: Path, size: int) -> None:
-    """Files to import in `folder`/in."""
-    (folder / "in").mkdir()
+    """Files to import in `folder`/import."""
+    (folder / "import").mkdir()
     images, _, _ = runpy.run_path(str(MAKE))["make"](size, queries=1)
-    np.save(folder / "in" / "image_vectors.npy", images.astype(np.float16))
-    np.save(folder / "in" / "text_vectors.npy", images[::2].astype(np.float16))
-    with (folder / "in" / "image_rows.json").open("w") as stream:
+    np.save(folder / "import" / "image_vectors.npy", images.astype(np.float16))
+    np.save(folder / "import" / "text_vectors.npy", images[::2].astype(np.float16))
+    with (folder / "import" / "image_rows.json").open("w") as stream:
         for number in range(size):
             captions = [f"what picture {number} shows"] if number % 2 == 0 else []
             row = {"path": f"set/{number:08}.jpg", "width": 640, "height": 480, "format": "JPEG", "captions": captions}
             stream.write(json.dumps(row) + "\n")
 
 
-def run(arguments: list[str]) -> tuple[float, float]:
-    """Seconds, and the peak resident memory of this command or one before in megabytes."""
-    started = time.perf_counter()
+def run(arguments: list[str]) -> tuple[float, float, float]:
+    """Seconds by the clock and on the processors, and the peak resident memory in megabytes, of this or one before."""
+    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-m", "indexer", *arguments], check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    computing = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.perf_counter() - started, computing, after.ru_maxrss / 1000
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from search.errors import SearchError
 from search.exit_codes import ERROR, INTERRUPTED, NO, OK
 from search.settings import MAX_K, Settings
-from search.types import HIDE, SENSITIVE, SHOW, TARGETS
+from search.types import HIDE, RANKINGS, SENSITIVE, SHOW, TARGETS
 
 if TYPE_CHECKING:
     from search.encoder import Encoder
@@ -65,6 +65,12 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--sensitive", choices=SENSITIVE, default=HIDE, help="images with a sensitive tag (default: %(default)s)"
     )
+    parser.add_argument(
+        "--ranking",
+        choices=RANKINGS,
+        default="balanced",
+        help="the order: terms weigh alike and no image is near to all, or the cosine alone (default: %(default)s)",
+    )
     parser.add_argument("--device", default=settings.device, metavar="D", help="auto, cpu, cuda or cuda:N")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON object with all that is known of each hit")
@@ -89,7 +95,13 @@ def _search(arguments: argparse.Namespace) -> tuple[list[Hit], dict[int, list[Ta
 
         searcher = Searcher(collection, load)
         where = Filter(tags=tuple(arguments.tag), show_sensitive=arguments.sensitive == SHOW)
-        page = searcher.page(parse(arguments.query), k=arguments.k, target=arguments.target, where=where)
+        page = searcher.page(
+            parse(arguments.query),
+            k=arguments.k,
+            target=arguments.target,
+            where=where,
+            ranking=arguments.ranking,
+        )
         if not page.hits and not len(collection.index(arguments.target)):
             print(f"{arguments.collection} holds no {arguments.target} yet", file=sys.stderr)
         elif not page.hits and not where.show_sensitive and collection.catalog.tags.hidden(arguments.target):

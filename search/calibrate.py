@@ -11,13 +11,14 @@ precision of 0.25 on strengths and 0.14 on raw cosines; half of the pairs at 4.3
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from search.background import BACKGROUND_TEXTS
 from search.collection import Collection
 from search.index import VectorIndex, Vectors
 from search.types import Target
@@ -35,39 +36,36 @@ _MARGIN, _SLOPE = 0.5, 1.2
 _LEAST_SPREAD = 1e-3
 _BLOCKS, _BLOCK = 32, 32
 
-_SUBJECTS = (
-    ("a dog", "a cat", "a bird", "a horse", "a fish", "a flower", "a tree", "a forest", "a mountain", "a river"),
-    ("a beach", "the sea", "the sky", "a garden", "a street", "a city at night", "a house", "a room", "a kitchen"),
-    ("a table", "a chair", "a bed", "a window", "a door", "a car", "a bus", "a train", "a bicycle", "a boat"),
-    ("an airplane", "a person", "a child", "a group of people", "a face", "a hand", "a crowd", "a wedding", "a meal"),
-    ("fruit", "a cake", "a cup", "a book", "a computer", "a phone", "a painting", "a sign with text", "snow"),
-)
-
-BACKGROUND_TEXTS = tuple(f"a photo of {subject}" for row in _SUBJECTS for subject in row)
-"""Ordinary subjects; where their vectors lie is where texts lie."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Kind:
-    """What vectors of one kind are like: their mean, (dim,), and unit directions of some from it, (n, dim)."""
+    """What vectors of one kind are like: some rows, (n, dim), their mean, (dim,), and their unit directions from it."""
 
+    rows: Vectors
     mean: Vectors
     directions: Vectors
 
     @classmethod
     def of(cls, rows: Vectors) -> _Kind:
         mean = rows.mean(axis=0) if len(rows) else np.zeros(rows.shape[1], np.float32)
-        return cls(mean, _directions(rows, mean))
+        return cls(rows, mean, _directions(rows, mean))
 
 
 class Calibrator:
-    """Strengths for one collection. `encode_texts` is called once, when a text is first calibrated.
+    """Strengths for one collection. `encode_texts` is called once, for the `background`, when a text is first asked and
+    the collection has not kept these vectors.
 
     What it learns of the live index is kept until another one is published.
     """
 
-    def __init__(self, collection: Collection, encode_texts: Callable[[Sequence[str]], Vectors]) -> None:
+    def __init__(
+        self,
+        collection: Collection,
+        encode_texts: Callable[[Sequence[str]], Vectors],
+        background: Sequence[str] = BACKGROUND_TEXTS,
+    ) -> None:
         self._collection = collection
+        self._background = tuple(background)
         self._encode_texts = encode_texts
         self._texts: _Kind | None = None
         self._samples: dict[Target, tuple[VectorIndex, _Kind]] = {}
@@ -77,27 +75,37 @@ class Calibrator:
         """Where queries of this kind lie on average, (dim,)."""
         return self._asked(modality).mean
 
+    def knows(self, target: Target) -> bool:
+        """Whether there are enough vectors of `target` to say what scores are like."""
+        return len(self._sample(target)[1].rows) >= FEWEST
+
+    def spread_of(self, vector: Vectors, target: Target) -> float:
+        """The standard deviation of what the rows of `target` score with the vector, (dim,)."""
+        return max(float((self._sample(target)[1].rows @ vector).std()), _LEAST_SPREAD)
+
     def strengths(
-        self, query: Vectors, weights: Mapping[Modality, float], target: Target, rows: Vectors
+        self, parts: Sequence[tuple[float, Vectors, Modality]], target: Target, rows: Vectors
     ) -> list[float] | None:
         """In [0, 1] for each of the (n, dim) rows of `target`; None where too little is there, or all alike, to say.
 
-        `query` is a sum of vectors, (dim,), of which `weights` says how much of it is of which kind.
+        `parts` are the terms of the query: weight, unit vector, (dim,), and kind. Each counts in spreads of its kind.
         """
+        if not self.knows(target):
+            return None
         index, sample = self._sample(target)
-        if len(sample.directions) < FEWEST:
+        asked = {modality: self._asked(modality) for _, _, modality in parts}
+        if min(len(kind.rows) for kind in asked.values()) < FEWEST:
             return None
-        asked = {modality: self._asked(modality) for modality in weights}
-        if min(len(kind.directions) for kind in asked.values()) < FEWEST:
+        spreads = {modality: self._spread(modality, target, kind, sample) for modality, kind in asked.items()}
+        if min(spreads.values()) < _LEAST_SPREAD:
             return None
-        spreads = [self._spread(modality, target, kind, sample) for modality, kind in asked.items()]
-        spread = np.average(spreads, weights=list(weights.values()))
-        if spread < _LEAST_SPREAD:
-            return None
-        center = np.sum([weights[modality] * kind.mean for modality, kind in asked.items()], axis=0)
-        cosines = _directions(rows, sample.mean) @ _directions(query[np.newaxis], center)[0]
+        sums = {modality: np.zeros_like(sample.mean) for modality in asked}
+        for weight, vector, modality in parts:
+            sums[modality] += weight / spreads[modality] * _directions(vector[np.newaxis], asked[modality].mean)[0]
+        spread = math.hypot(*(float(np.linalg.norm(sums[modality])) * spreads[modality] for modality in sums))
+        scores = _directions(rows, sample.mean) @ np.sum(list(sums.values()), axis=0) / max(spread, _LEAST_SPREAD)
         middle = math.sqrt(2 * math.log(len(index))) + _MARGIN
-        return [float(strength) for strength in 1 / (1 + np.exp(-_SLOPE * (cosines / spread - middle)))]
+        return [float(strength) for strength in (1 + np.tanh(_SLOPE / 2 * (scores - middle))) / 2]
 
     def _spread(self, modality: Modality, target: Target, asked: _Kind, sample: _Kind) -> float:
         """The standard deviation of what unrelated pairs score, both sides taken from their means."""
@@ -113,7 +121,8 @@ class Calibrator:
         if modality == "image":
             return self._sample("images")[1]
         if self._texts is None:
-            self._texts = _Kind.of(self._encode_texts(BACKGROUND_TEXTS))
+            kept = self._collection.background() if self._background == BACKGROUND_TEXTS else None
+            self._texts = _Kind.of(self._encode_texts(self._background) if kept is None else kept)
         return self._texts
 
     def _sample(self, target: Target) -> tuple[VectorIndex, _Kind]:

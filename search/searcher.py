@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from search.calibrate import MATCH, Calibrator, Modality
+from search.background import BACKGROUND_TEXTS
+from search.balance import Part, balanced_sum, plain_sum
+from search.calibrate import MATCH, Calibrator
 from search.collection import Collection
 from search.embedder import Embedder
 from search.errors import BadQuery
 from search.filters import Filter
+from search.index import Vectors
 from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm, checked, unit
 from search.ranking import Cursor, Neighbour, rank
 from search.settings import MAX_K
 from search.timing import Observe, ignore, timed
-from search.types import Hit, Target, TextLength
+from search.types import Hit, Ranking, Target, TextLength
 
 if TYPE_CHECKING:
     from search.encoder import Encoder
@@ -51,10 +54,11 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What is looked for: the sum of the terms, (dim,), and how much of it is of which kind."""
+    """What is looked for: the terms, their plain sum, which scores, and the vector that ranks; unit, (dim,)."""
 
-    vector: NDArray[np.float32]
-    weights: dict[Modality, float]
+    parts: Sequence[Part]
+    vector: Vectors
+    ranking: Vectors
     target: Target
     without: frozenset[int]
 
@@ -62,19 +66,27 @@ class _Asked:
 class Searcher:
     """Searches one collection. `load_encoder` is called when a query first needs a tower, and not before.
 
+    Scores are cosine similarities to the sum of the terms. Hits come in the order of `ranking`: "balanced" sees that no
+    term drowns another and that no image is near to every text (balance.py), "cosine" is the order of the scores.
+
     The `by_` methods, `search` and `page` return at most `k` hits, nearest first, and raise BadQuery for a `k` outside
     1..MAX_K or an unknown id, BadPicture for a picture that cannot be read, and EncoderMismatch when the encoder is not
     the collection's. Images with a sensitive tag, and their texts, are no hits unless the filter `where` shows them.
-    `observe` is told how long each stage took.
+    `observe` is told how long each stage took. `background` are ordinary texts, with which a text is compared.
     """
 
     def __init__(
-        self, collection: Collection, load_encoder: Callable[[], Encoder], *, observe: Observe = ignore
+        self,
+        collection: Collection,
+        load_encoder: Callable[[], Encoder],
+        *,
+        observe: Observe = ignore,
+        background: Sequence[str] = BACKGROUND_TEXTS,
     ) -> None:
         self.collection = collection
         self.embedder = Embedder(collection, load_encoder, observe)
         self._observe = observe
-        self._calibrator = Calibrator(collection, self.embedder.encode_texts)
+        self._calibrator = Calibrator(collection, self.embedder.encode_texts, background)
 
     def by_text(self, text: str, *, k: int = 10, target: Target = "images") -> list[Hit]:
         return self.search([TextTerm(text)], k=k, target=target)
@@ -90,11 +102,17 @@ class Searcher:
         return self.search([VectorTerm(vector)], k=k, target=target)
 
     def search(
-        self, terms: Sequence[Term], *, k: int = 10, target: Target = "images", where: Filter = _EVERYTHING
+        self,
+        terms: Sequence[Term],
+        *,
+        k: int = 10,
+        target: Target = "images",
+        where: Filter = _EVERYTHING,
+        ranking: Ranking = "balanced",
     ) -> list[Hit]:
         """The hits of the weighted sum of `terms` that satisfy `where`; images asked by id are not among them."""
-        asked = self._ask(terms, k, target)
-        return self._following(asked, k, None, where)[:k]
+        asked = self._ask(terms, k, target, ranking)
+        return [hit for hit, _ in self._scored(asked, self._following(asked, k, None, where)[:k])]
 
     def page(
         self,
@@ -104,13 +122,14 @@ class Searcher:
         target: Target = "images",
         where: Filter = _EVERYTHING,
         sort: Sort = "relevance",
+        ranking: Ranking = "balanced",
         after: Cursor | None = None,
     ) -> Page:
         """Like `search`, of the images that satisfy `where`, after the hits of the pages before, with strengths.
 
         Sorted by time the matches come, at most MAX_K of them, those without a time last; by relevance every image.
         """
-        asked = self._ask(terms, k, target)
+        asked = self._ask(terms, k, target, ranking)
         if sort == "relevance":
             found = self._strong(asked, self._following(asked, k + 1, after, where)[: k + 1])
             best = found
@@ -125,24 +144,19 @@ class Searcher:
         texts = [term.text for term in terms if isinstance(term, TextTerm)]
         return max(self.embedder.lengths(texts), key=lambda length: length.tokens) if texts else None
 
-    def _ask(self, terms: Sequence[Term], k: int, target: Target) -> _Asked:
-        """Add the terms up; of one with a negative weight only what is particular to it is taken away."""
+    def _ask(self, terms: Sequence[Term], k: int, target: Target, ranking: Ranking) -> _Asked:
         if not 1 <= k <= MAX_K:
             raise BadQuery(f"k is {k}; it may be from 1 to {MAX_K}")
-        total = np.zeros(self.collection.identity.dim, np.float32)
-        weights: dict[Modality, float] = {}
-        for term in checked(terms):
-            modality: Modality = "text" if isinstance(term, TextTerm) else "image"
-            vector = self.embedder.embed(term)
-            if term.weight < 0:
-                vector = vector - self._calibrator.mean(modality)
-            else:
-                weights[modality] = weights.get(modality, 0.0) + term.weight
-            total += term.weight * vector
+        parts = [
+            Part(self.embedder.embed(term), term.weight, "text" if isinstance(term, TextTerm) else "image")
+            for term in checked(terms)
+        ]
+        vector = unit(plain_sum(parts, self._calibrator))
+        ranked = vector if ranking == "cosine" else unit(balanced_sum(parts, target, self._calibrator))
         without = (
             frozenset(term.id for term in terms if isinstance(term, IdTerm)) if target == "images" else frozenset()
         )
-        return _Asked(total, weights, target, without)
+        return _Asked(parts, vector, ranked, target, without)
 
     def _following(self, asked: _Asked, count: int, after: Cursor | None, where: Filter) -> list[Hit]:
         """At least `count` hits after a page, all of the rest where there are fewer.
@@ -150,13 +164,13 @@ class Searcher:
         It looks further until enough neighbours have a row: rows may go between two publications. Among all images it
         looks a little further for those that are hidden, and only where that is not enough among just the others.
         """
-        index, query = self.collection.index(asked.target), unit(asked.vector)
+        index = self.collection.index(asked.target)
         among = None if where.is_empty else self.collection.catalog.matching(where, asked.target)
         hidden = frozenset() if where.show_sensitive or among is not None else self._hidden(asked.target)
         wanted = count + len(asked.without) + (after.seen if after else 0)
         while True:
             with timed("index", self._observe):
-                ranked = rank(index, query, _WIDER * wanted if hidden else wanted, among)
+                ranked = rank(index, asked.ranking, _WIDER * wanted if hidden else wanted, among)
             shown = [item for item in ranked if item[1] not in asked.without and item[1] not in hidden]
             rest = shown[after.following([id_ for _, id_ in shown]) if after else 0 :]
             with timed("hydrate", self._observe):
@@ -175,16 +189,23 @@ class Searcher:
         return self.collection.catalog.tags.hidden(target)
 
     def _strong(self, asked: _Asked, hits: list[Hit]) -> list[Hit]:
-        """The hits with their strengths, where these can be told."""
-        stored = self.collection.catalog.stored(asked.target, [hit.id for hit in hits])
-        kept = [hit for hit in hits if hit.id in stored]
-        if not kept:
+        """The hits with their scores and, where these can be told, their strengths."""
+        scored = self._scored(asked, hits)
+        if not scored:
             return []
-        rows = np.stack([stored[hit.id] for hit in kept]).astype(np.float32)
-        strengths = self._calibrator.strengths(asked.vector, asked.weights, asked.target, rows)
+        parts = [(part.weight, part.vector, part.modality) for part in asked.parts]
+        strengths = self._calibrator.strengths(parts, asked.target, np.stack([row for _, row in scored]))
         if strengths is None:
-            return kept
-        return [replace(hit, strength=strength) for hit, strength in zip(kept, strengths, strict=True)]
+            return [hit for hit, _ in scored]
+        return [replace(hit, strength=strength) for (hit, _), strength in zip(scored, strengths, strict=True)]
+
+    def _scored(self, asked: _Asked, hits: list[Hit]) -> list[tuple[Hit, Vectors]]:
+        """Those hits that still have a vector, (dim,), with it, and with the cosine similarity as their score."""
+        stored = self.collection.catalog.stored(asked.target, [hit.id for hit in hits])
+        rows = {id_: row.astype(np.float32) for id_, row in stored.items()}
+        return [
+            (replace(hit, score=float(rows[hit.id] @ asked.vector)), rows[hit.id]) for hit in hits if hit.id in rows
+        ]
 
     def _hydrate(self, neighbours: Sequence[Neighbour], target: Target) -> list[Hit]:
         """The neighbours that have a row, in their order."""

@@ -19,6 +19,11 @@ Target = Literal["images", "texts"]
 
 TARGETS: tuple[Target, ...] = ("images", "texts")
 
+Ranking = Literal["balanced", "cosine"]
+"""The order of hits: as balance.py says, or by the cosine similarity alone."""
+
+RANKINGS: tuple[Ranking, ...] = ("balanced", "cosine")
+
 IndexKind = Literal["auto", "exact", "scan"]
 """What may be asked of an index: every vector compared, or codes of them first, or whichever is better."""
 

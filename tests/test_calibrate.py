@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from search.calibrate import BACKGROUND_TEXTS, FEWEST, Calibrator
+from search.background import BACKGROUND_TEXTS
+from search.calibrate import FEWEST, Calibrator
 from search.changes import Changes, FileStamp, NewImage
 from search.collection import Collection
 from search.query import IdTerm, TextTerm, VectorTerm

@@ -370,3 +370,14 @@ def error_of(answer: Any) -> tuple[int, str]:
     assert error["status"] == answer.status_code
     assert error["message"]
     return error["status"], error["code"]
+
+
+def test_the_order_can_be_that_of_the_scores(client: FlaskClient) -> None:
+    """Here it is in any case: the collection is small. `test_balance.py` has the difference."""
+    balanced = client.get("/api/v1/search?q=blue").get_json()
+    assert client.get("/api/v1/search?q=blue&ranking=cosine").get_json() == balanced
+    body = {"terms": [{"text": "blue"}], "ranking": "cosine"}
+    assert client.post("/api/v1/search", json=body).get_json() == balanced
+    answer = client.get("/api/v1/search?q=blue&ranking=best")
+    assert answer.status_code == 400
+    assert "choose one of balanced, cosine" in answer.get_json()["error"]["message"]

@@ -80,7 +80,13 @@ def answer(query: Query) -> dict[str, Any]:
         if isinstance(term, IdTerm):
             shelf.record(term.id)
     page = shelf.searcher.page(
-        query.terms, k=query.k, target=query.target, where=query.where, sort=query.sort, after=query.after
+        query.terms,
+        k=query.k,
+        target=query.target,
+        where=query.where,
+        sort=query.sort,
+        ranking=query.ranking,
+        after=query.after,
     )
     tiles, links = tiles_of_hits(shelf, page.hits), Links()
     return {

@@ -13,7 +13,7 @@ from search.query import IdTerm, ImageTerm, Term, parse_text
 from search.ranking import Cursor
 from search.records import Tag
 from search.searcher import SORTS, Sort
-from search.types import HIDE, SHOW, TARGETS, Target
+from search.types import HIDE, RANKINGS, SHOW, TARGETS, Ranking, Target
 from web.library import Shelf
 from web.uploads import Uploads
 
@@ -143,6 +143,13 @@ def read_sort(text: str | None) -> Sort:
         if sort == (text or "relevance"):
             return sort
     raise BadQuery(f"sort is {(text or '')[:_SHOWN]!r}; choose one of {', '.join(SORTS)}")
+
+
+def read_ranking(text: str | None) -> Ranking:
+    for ranking in RANKINGS:
+        if ranking == (text or "balanced"):
+            return ranking
+    raise BadQuery(f"ranking is {(text or '')[:_SHOWN]!r}; choose one of {', '.join(RANKINGS)}")
 
 
 def read_cursor(text: str | None) -> Cursor | None:

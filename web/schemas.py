@@ -7,7 +7,7 @@ from search.lookup import VERDICTS
 from search.query import MAX_WEIGHT
 from search.searcher import SORTS
 from search.settings import MAX_K
-from search.types import HIDE, SENSITIVE, TARGETS
+from search.types import HIDE, RANKINGS, SENSITIVE, TARGETS
 from web.embed import MAX_ITEMS
 from web.params import MAX_TEXT_LENGTH, PLACES
 from web.shapes import Schema, array, fields, maybe, number, ref, some, string, whole
@@ -42,6 +42,12 @@ TRUNCATED = {"type": "boolean", "description": "whether a text has more tokens t
 CONTEXT = whole("how many tokens of a text the model reads", minimum=1)
 
 SORT = {"type": "string", "enum": list(SORTS), "default": "relevance", "description": "by time only matches come"}
+RANKING = {
+    "type": "string",
+    "enum": list(RANKINGS),
+    "default": "balanced",
+    "description": "balanced: terms weigh alike and nothing is near to every text; cosine: in the order of scores",
+}
 AFTER = string("the next of the page before")
 STRENGTH = number("what the score is worth, from 0 to 1, alike for every query; null where it cannot be told")
 
@@ -66,7 +72,7 @@ FILTER_FIELDS: dict[str, Schema] = {
 PLACE = {"type": "boolean", "description": "whether it says where it was taken"}
 PLACE_ARGUMENT = {"type": "string", "enum": list(PLACES), "description": PLACE["description"]}
 
-REFINED: dict[str, Schema] = {"sort": SORT, "after": AFTER}
+REFINED: dict[str, Schema] = {"sort": SORT, "ranking": RANKING, "after": AFTER}
 
 PICTURES: dict[str, Schema] = {"image": BASE64, "image_id": IMAGE_ID, "url": URL}
 TERMS: dict[str, Schema] = {"text": TEXT, **PICTURES}

@@ -15,14 +15,24 @@ from search.filters import Filter
 from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm, parse_text
 from search.ranking import Cursor
 from search.searcher import Sort
-from search.types import Target
+from search.types import Ranking, Target
 from web.body import FORMS, file_bytes, number, read_object, string, whole
 from web.current import fetch_of
-from web.params import FILTERS, PLACES, read_cursor, read_filter, read_number, read_sort, read_target, read_text
+from web.params import (
+    FILTERS,
+    PLACES,
+    read_cursor,
+    read_filter,
+    read_number,
+    read_ranking,
+    read_sort,
+    read_target,
+    read_text,
+)
 
 DEFAULT_K = 10
 MAX_TERMS = 16
-_FIELDS = ("terms", "k", "target", "collection", "filter", "sort", "after")
+_FIELDS = ("terms", "k", "target", "collection", "filter", "sort", "ranking", "after")
 MAX_URLS = 4
 _KINDS = ("text", "image_id", "image", "url", "vector")
 
@@ -37,6 +47,7 @@ class Query:
     collection: str | None
     where: Filter
     sort: Sort
+    ranking: Ranking
     after: Cursor | None
 
 
@@ -48,7 +59,7 @@ def from_arguments(values: Mapping[str, str], pictures: list[bytes] | None = Non
 
 
 def refine(terms: list[Term], values: Mapping[str, str], default_k: int = DEFAULT_K) -> Query:
-    """A query of `terms` with the `k`, `target`, `collection`, filters, `sort` and `after` of a URL or a form."""
+    """A query of `terms` with the `k`, `target`, `collection`, filters, order and `after` of a URL or a form."""
     k = read_number("k", values.get("k"))
     return Query(
         terms=terms,
@@ -57,6 +68,7 @@ def refine(terms: list[Term], values: Mapping[str, str], default_k: int = DEFAUL
         collection=values.get("collection"),
         where=read_filter(values),
         sort=read_sort(values.get("sort")),
+        ranking=read_ranking(values.get("ranking")),
         after=read_cursor(values.get("after")),
     )
 
@@ -78,6 +90,7 @@ def from_body(request: Request) -> Query:
         collection=string("collection", body.get("collection", "")),
         where=json_filter(body.get("filter", {})),
         sort=read_sort(string("sort", body.get("sort", ""))),
+        ranking=read_ranking(string("ranking", body.get("ranking", ""))),
         after=read_cursor(string("after", body.get("after", ""))),
     )
 

@@ -42,6 +42,7 @@ def texts_and_labels(image_id: int) -> dict[str, Any]:
         collection=string("collection", body.get("collection", "")),
         where=json_filter(body.get("filter", {})),
         sort="relevance",
+        ranking="balanced",
         after=read_cursor(string("after", body.get("after", ""))),
     )
     labels, templates = strings("labels", body.get("labels", [])), read_templates(body.get("templates", PLAIN))
