@@ -267,7 +267,7 @@ def test_without_a_sensitive_tag_a_search_asks_the_catalog_one_thing_more(
             searcher.by_text("red")
         statements.clear()
         searcher.by_text("red")
-        assert [statement for statement in statements if "tag" in statement] == [
-            "SELECT state.changes, state.generation, state.published_changes, state.tag_changes FROM state",
-            "SELECT state.tag_changes, state.generation FROM state",
-        ]
+        generation = "SELECT state.changes, state.generation, state.published_changes, state.tag_changes FROM state"
+        assert generation in statements  # every search asks whether its index is the live one
+        of_tags = [statement for statement in statements if "tag" in statement and statement != generation]
+        assert of_tags == ["SELECT state.tag_changes, state.generation FROM state"]

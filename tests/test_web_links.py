@@ -25,7 +25,7 @@ def test_links_are_those_of_flask(
     index(photos)
     other = Collection.create(tmp_path / "an other & more", encoder.identity)
     app = create_app([collection, other], lambda _model: encoder)
-    tile = Tile(17, ImageRecord("/a/b.jpg", Facts(4000, 3000, "JPEG")), "b.jpg")
+    tile = Tile(17, ImageRecord("/a/b.jpg", Facts(4000, 3000, "JPEG")), "b.jpg", has_picture=True)
     with app.test_request_context("/"):
         choose_shelf(name)
         links = Links().of(tile)
