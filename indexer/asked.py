@@ -6,16 +6,21 @@ import os
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from indexer import say
 from indexer.build import Options
 from indexer.classify import Classified, classify_files
-from indexer.opening import load_by_name
+from indexer.opening import load_by_name, loader_of
 from indexer.scan import scan
 from search.classify import make_classifier
 from search.errors import CollectionError
+from search.loader import Loader
 from search.prompts import Label, templates_of
 from search.types import Root
+
+if TYPE_CHECKING:
+    from search.encoder import Encoder
 
 
 def root_of(folder: str, arguments: Namespace) -> Root:
@@ -35,8 +40,18 @@ def pictures_of(arguments: Namespace) -> list[str]:
     return [file.stamp.path for file in found.files]
 
 
+def loader_for(arguments: Namespace) -> Loader:
+    """What loads encoders as the options say."""
+    return loader_of(arguments.device, arguments.runtime, tell=say.note)
+
+
+def encoder_for(arguments: Namespace) -> Encoder:
+    """The encoder of the model that is named."""
+    return load_by_name(arguments.model, precision=arguments.precision or "fp32", loader=loader_for(arguments))
+
+
 def classified(paths: Iterable[str], labels: Sequence[str | Label], arguments: Namespace) -> Iterator[Classified]:
-    encoder = load_by_name(arguments.model, device=arguments.device, tell=say.note)
+    encoder = encoder_for(arguments)
     classifier = make_classifier(encoder, labels, templates_of(arguments.templates))
     return classify_files(paths, encoder, classifier, options_of(arguments))
 

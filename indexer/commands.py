@@ -16,11 +16,11 @@ from typing import IO
 from tqdm import tqdm
 
 from indexer import measure, say, say_measured
-from indexer.asked import classified, options_of, pictures_of, root_of
+from indexer.asked import classified, loader_for, options_of, pictures_of, root_of
 from indexer.build import build as run_build
 from indexer.labels import labels_in
 from indexer.measure import bench as bench
-from indexer.opening import LoadEncoder, load_by_name, open_collection, open_or_create
+from indexer.opening import LoadEncoder, load_by_name, loader_of, open_collection, open_or_create
 from indexer.report import Report
 from indexer.roots import drop, merge
 from indexer.signals import stop_on_signals
@@ -46,7 +46,7 @@ from search.verify import verify as find_problems
 def build(arguments: Namespace) -> int:
     asked = [root_of(folder, arguments) for folder in arguments.folders]
     collection, load = open_or_create(
-        arguments.collection, model=arguments.model, device=arguments.device, tell=say.note
+        arguments.collection, model=arguments.model, precision=arguments.precision, loader=loader_for(arguments)
     )
     with closing(collection), collection.writing():
         followed = collection.catalog.roots()
@@ -59,7 +59,7 @@ def build(arguments: Namespace) -> int:
 
 
 def update(arguments: Namespace) -> int:
-    collection, load = open_collection(arguments.collection, device=arguments.device)
+    collection, load = open_collection(arguments.collection, loader=loader_for(arguments))
     with closing(collection), collection.writing(), stop_on_signals() as stop:
         report = _run(collection, collection.catalog.roots(), load, arguments, stop)
     return _tell(report, arguments)
@@ -67,7 +67,7 @@ def update(arguments: Namespace) -> int:
 
 def watch(arguments: Namespace) -> int:
     """Update, then again after every burst of changes, until Ctrl-C."""
-    collection, load = open_collection(arguments.collection, device=arguments.device)
+    collection, load = open_collection(arguments.collection, loader=loader_for(arguments))
     with closing(collection), stop_on_signals() as stop:
 
         def update_now() -> bool:
@@ -136,7 +136,7 @@ def classify(arguments: Namespace) -> int:
 
 def tag(arguments: Namespace) -> int:
     """Tag every picture from its stored vector: only the text tower runs, and none to take tags away."""
-    collection, load = open_collection(arguments.collection, device=arguments.device)
+    collection, load = open_collection(arguments.collection, loader=loader_for(arguments))
     with closing(collection), collection.writing():
         facts = tag_collection(
             collection, load, arguments.labels_file, templates=arguments.templates, threshold=arguments.threshold
@@ -166,7 +166,8 @@ def models(arguments: Namespace) -> int:
 def _check(arguments: Namespace) -> int:
     """Compare a model with what is published of it; on the CPU, where numbers are not rounded to half precision."""
     text_cosines(arguments.check)  # nothing is loaded where there is nothing to compare with
-    encoder = load_by_name(arguments.model or arguments.check, device="cpu", tell=say.note)
+    loader = loader_of("cpu", "torch", tell=say.note)
+    encoder = load_by_name(arguments.model or arguments.check, precision="fp32", loader=loader)
     checked = check(encoder, arguments.check)
     facts = checked.to_dict()
     say.result(facts, say_measured.check(facts), arguments)

@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from indexer import say
-from indexer.asked import options_of, pictures_of
+from indexer.asked import encoder_for, loader_for, options_of, pictures_of
 from indexer.encode import encode_files
-from indexer.opening import load_by_name, open_collection
+from indexer.opening import open_collection
 from search.collection import Collection
 from search.errors import BadQuery, CollectionError
 from search.settings import Settings
@@ -53,13 +52,13 @@ def gallery_of(arguments: Namespace) -> Iterator[Gallery]:
     Raises NoTextTower before any picture is encoded.
     """
     if arguments.folder:
-        encoder = load_by_name(arguments.model, device=arguments.device, tell=say.note)
+        encoder = encoder_for(arguments)
         encoder.count_tokens([""])
         yield Gallery(pictures_of(arguments), encoder, lambda paths: _encoded(paths, encoder, arguments))
         return
     if arguments.model != Settings.from_environment().model:
         raise BadQuery(f"--model {arguments.model} goes with a FOLDER; a collection has its own model")
-    collection, load = open_collection(arguments.collection, device=arguments.device)
+    collection, load = open_collection(arguments.collection, loader=loader_for(arguments))
     with closing(collection):
         encoder = load()
         encoder.count_tokens([""])

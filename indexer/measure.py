@@ -10,13 +10,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from indexer import say, say_measured
-from indexer.asked import classified, options_of, pictures_of
+from indexer.asked import classified, encoder_for, options_of, pictures_of
 from indexer.caption_files import read_caption_file
 from indexer.evaluate import accuracy, truths
 from indexer.gallery import gallery_of, match
 from indexer.graded import graded as measure_graded
 from indexer.graded import read_judgments
-from indexer.opening import load_by_name
 from indexer.plot import plot_recall, require_plots
 from indexer.retrieval import retrieval as measure_retrieval
 from search.errors import BadQuery
@@ -88,7 +87,7 @@ def bench(arguments: Namespace) -> int:
     from indexer.bench import Bench  # torch
     from indexer.bench_pictures import make_sets
 
-    encoder = load_by_name(arguments.model, device=arguments.device, tell=say.note)
+    encoder = encoder_for(arguments)
     with tempfile.TemporaryDirectory() as scratch:
         folders = (
             {"folder": arguments.folder.absolute()}

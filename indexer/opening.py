@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.collection import Collection
-from search.errors import BadImport
+from search.errors import BadImport, EncoderMismatch
+from search.loader import Loader, cuda_available
 from search.models import Hub, choose_auto, local_models
 from search.settings import Settings
-from search.types import EncoderIdentity
+from search.types import EncoderIdentity, Precision, Runtime
 
 if TYPE_CHECKING:
     from search.encoder import Encoder
@@ -22,31 +23,54 @@ LoadEncoder = Callable[[], "Encoder"]
 Tell = Callable[[str], None]
 
 
-def open_collection(directory: Path, *, device: str) -> tuple[Collection, LoadEncoder]:
+def loader_of(device: str, runtime: Runtime, *, tell: Tell) -> Loader:
+    """What loads the encoder of a build on this machine."""
+    settings = Settings.from_environment()
+    return Loader(
+        purpose="build",
+        cache=settings.cache,
+        threads=settings.threads,
+        device=device,
+        runtime=runtime,
+        models=settings.models,
+        tell=tell,
+    )
+
+
+def open_collection(directory: Path, *, loader: Loader) -> tuple[Collection, LoadEncoder]:
     """An existing collection with its own encoder, loaded when it is first called for."""
     collection = Collection.open(directory)
-    return collection, _own(collection, device)
+    return collection, _own(collection, loader)
 
 
-def open_or_create(directory: Path, *, model: str, device: str, tell: Tell) -> tuple[Collection, LoadEncoder]:
+def open_or_create(
+    directory: Path, *, model: str, precision: Precision | None, loader: Loader
+) -> tuple[Collection, LoadEncoder]:
     """The collection in `directory`, made if there is none, with `model`; "auto" is the collection's own or a choice.
 
-    Raises EncoderMismatch when the collection holds vectors of another model than the one named.
+    Without a `precision` it is the collection's own, or fp32. Raises EncoderMismatch when the collection holds vectors
+    of another model than the one named, or in another precision.
     """
-    if Collection.exists(directory) and model == AUTO:
-        return open_collection(directory, device=device)
-    encoder = load_by_name(model, device=device, tell=tell)
-    if Collection.exists(directory):
-        collection = Collection.open(directory)
-        collection.require(encoder.identity)
-    else:
-        collection = Collection.create(directory, encoder.identity)
+    if not Collection.exists(directory):
+        encoder = load_by_name(model, precision=precision or "fp32", loader=loader)
+        return Collection.create(directory, encoder.identity), lambda: encoder
+    collection = Collection.open(directory)
+    own = collection.identity.precision
+    if precision not in (None, own):
+        raise EncoderMismatch(
+            f"{directory} holds pictures embedded in {own}. Leave --precision out to go on with it, or embed again: "
+            f"python -m indexer build FOLDER --precision {precision} --collection NEW_DIRECTORY"
+        )
+    if model == AUTO:
+        return collection, _own(collection, loader)
+    encoder = loader.named(model, precision=own)
+    collection.require(encoder.identity)
     return collection, lambda: encoder
 
 
-def load_by_name(model: str, *, device: str, tell: Tell) -> Encoder:
+def load_by_name(model: str, *, precision: Precision, loader: Loader) -> Encoder:
     """The encoder of a model's name; "auto" is a choice, which is told."""
-    return _load(_chosen(tell) if model == AUTO else model, device)
+    return loader.named(_chosen(loader) if model == AUTO else model, precision=precision)
 
 
 def identity_of(model: str, *, dim: int, tell: Tell) -> EncoderIdentity:
@@ -58,7 +82,9 @@ def identity_of(model: str, *, dim: int, tell: Tell) -> EncoderIdentity:
 
     models = Settings.from_environment().models
     if model in local_models(models=models, hub=Hub()) or Path(model.rpartition("@")[2]).exists():
-        identity = load_by_name(model, device="cpu", tell=tell).identity
+        from search.encoder import load_encoder
+
+        identity = load_encoder(model, device="cpu", models=models).identity
     else:
         identity = EncoderIdentity.claim(model, published_dim(model) or dim)
         tell(f"{model} is not on this machine: its name is noted, and the first build that loads it notes its weights")
@@ -67,30 +93,23 @@ def identity_of(model: str, *, dim: int, tell: Tell) -> EncoderIdentity:
     return identity
 
 
-def _own(collection: Collection, device: str) -> LoadEncoder:
+def _own(collection: Collection, loader: Loader) -> LoadEncoder:
     @functools.cache
     def load() -> Encoder:
-        encoder = _load(collection.identity.model, device)
+        encoder = loader.of(collection.identity)
         collection.require(encoder.identity)
         return encoder
 
     return load
 
 
-def _load(model: str, device: str) -> Encoder:
-    from search.encoder import load_encoder  # torch takes seconds to import; a run that changes nothing needs none
-
-    return load_encoder(model, device=device, models=Settings.from_environment().models)
-
-
-def _chosen(tell: Tell) -> str:
+def _chosen(loader: Loader) -> str:
     """What "auto" means for a new collection; said once, and stored with the collection."""
-    from search.encoder import cuda_available
 
     hub = Hub()
-    local = local_models(models=Settings.from_environment().models, hub=hub)
+    local = local_models(models=loader.models, hub=hub)
     choice = choose_auto(has_gpu=cuda_available(), local=local, hub_problem=hub.problem)
-    tell(f"model: {choice.name} ({choice.reason})")
+    loader.tell(f"model: {choice.name} ({choice.reason})")
     if choice.notice:
-        tell(choice.notice)
+        loader.tell(choice.notice)
     return choice.name

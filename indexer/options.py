@@ -7,7 +7,7 @@ from pathlib import Path
 
 from search.prompts import PLACE, PLAIN, TEMPLATE_SETS
 from search.settings import MAX_MEGAPIXELS, Settings
-from search.types import INDEX_KINDS, MIN_RECALL
+from search.types import INDEX_KINDS, MIN_RECALL, PRECISIONS, RUNTIMES
 
 
 def collection_option(verb: argparse._ActionsContainer, settings: Settings) -> None:
@@ -29,6 +29,11 @@ def model_option(verb: argparse.ArgumentParser, settings: Settings) -> None:
         'weights file, "ARCHITECTURE@FILE", "bundled", or "auto": the collection\'s own, else the best that can be had '
         "(default: %(default)s)",
     )
+    verb.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        help="of the image tower; int8 is faster on a CPU, nearly as exact (default: the collection's own, else fp32)",
+    )
 
 
 def walk_options(verb: argparse.ArgumentParser) -> None:
@@ -41,6 +46,12 @@ def walk_options(verb: argparse.ArgumentParser) -> None:
 def device_option(verb: argparse.ArgumentParser, settings: Settings) -> None:
     verb.add_argument(
         "--device", default=settings.device, metavar="D", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
+    )
+    verb.add_argument(
+        "--runtime",
+        choices=RUNTIMES,
+        default=settings.runtime,
+        help="what computes on a CPU: PyTorch, ONNX Runtime, or what a test found faster (default: %(default)s)",
     )
 
 

@@ -55,6 +55,8 @@ def status(facts: dict[str, Any]) -> str:
     lines = [
         f"collection  {facts['collection']}",
         f"model       {facts['model']} ({facts['dim']} dimensions, weights {_digest(facts['weights_digest'])})",
+        f"precision   {facts['precision']}{_agreement(facts['int8'])}",
+        f"on a CPU    {_fastest(facts['images_per_second'], facts['only_torch'])}",
         f"images      {facts['images']:,}",
         f"texts       {facts['texts']:,}",
         *([f"tags        {_tagged(facts['tags'])}"] if facts["tags"]["labels"] else []),
@@ -91,6 +93,22 @@ def _tagged(facts: dict[str, Any]) -> str:
 
 def _sensitive(label: dict[str, Any]) -> str:
     return " (sensitive)" if label["sensitive"] else ""
+
+
+def _agreement(int8: dict[str, float] | None) -> str:
+    if int8 is None:
+        return ""
+    return f", a mean cosine of {int8['cosine']:.4f} to fp32 and {int8['top10']:.1%} of the ten nearest the same"
+
+
+def _fastest(images_per_second: dict[str, float], only_torch: str | None) -> str:
+    """Which way of computing the towers is taken here, and why."""
+    if only_torch:
+        return f"torch: {only_torch}"
+    if not images_per_second:
+        return "not measured on this machine yet"
+    speeds = ", ".join(f"{way} {speed:.1f}" for way, speed in images_per_second.items())
+    return f"{max(images_per_second, key=images_per_second.__getitem__)} (images a second here: {speeds})"
 
 
 def findings(found: Findings) -> str:

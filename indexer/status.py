@@ -7,18 +7,30 @@ from typing import Any
 
 from indexer.tag import tag_facts
 from search.collection import Collection
+from search.exports import Exports
+from search.settings import Settings
+from search.trial import machine
 from search.types import TARGETS
 
 
 def facts_of(collection: Collection) -> dict[str, Any]:
-    """Counts, model, index, sizes, folders, the last runs and failures, as JSON values."""
+    """Counts, model, index, sizes, folders, the last runs and failures, as JSON values.
+
+    `images_per_second` is of each way to compute the image tower on this machine's CPU, empty where none is measured.
+    """
     catalog, identity, state = collection.catalog, collection.identity, collection.catalog.state()
     counts = catalog.counts()
+    settings = Settings.from_environment()
+    exports = Exports.of(settings.cache, identity)
     return {
         "collection": str(collection.directory),
         "model": identity.model,
         "dim": identity.dim,
         "weights_digest": identity.weights_digest,
+        "precision": identity.precision,
+        "int8": asdict(identity.int8) if identity.int8 else None,
+        "images_per_second": exports.speeds(machine(settings.threads), identity.precision),
+        "only_torch": exports.refusal,
         "images": counts["images"],
         "texts": counts["texts"],
         "tags": tag_facts(collection),

@@ -6,34 +6,30 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from search.errors import SearchError
 from search.exit_codes import ERROR, INTERRUPTED, NO, OK
 from search.settings import MAX_K, Settings
-from search.types import HIDE, RANKINGS, SENSITIVE, SHOW, TARGETS
-
-if TYPE_CHECKING:
-    from search.encoder import Encoder
-    from search.records import Tag
-    from search.types import Hit
+from search.types import HIDE, RANKINGS, RUNTIMES, SENSITIVE, SHOW, TARGETS, Answer
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Search once and return the exit code."""
     arguments = parser().parse_args(argv)
+    settings = Settings.from_environment()
     try:
-        hits, tags = _search(arguments)
+        answer = (_asked_of_server if arguments.server else _searched)(arguments, settings)
     except SearchError as error:
         print(f"error: {error}", file=sys.stderr)
         return ERROR
     except KeyboardInterrupt:
         return INTERRUPTED
-    _print(hits, tags, arguments)
-    return OK if hits else NO
+    _remark(answer)
+    _print(answer, arguments)
+    return OK if answer.hits else NO
 
 
 def parser() -> argparse.ArgumentParser:
@@ -51,7 +47,12 @@ def parser() -> argparse.ArgumentParser:
         "-word takes away",
     )
     parser.add_argument(
-        "--collection", type=Path, default=settings.collection, metavar="DIR", help="where (default: %(default)s)"
+        "--collection", type=Path, metavar="DIR", help=f"where (default: {settings.collection}); a name with --server"
+    )
+    parser.add_argument(
+        "--server",
+        metavar="URL",
+        help="ask a running python -m web, such as http://127.0.0.1:8000, with the token in IMAGE_SEARCH_TOKEN if any",
     )
     parser.add_argument("--target", choices=TARGETS, default="images", help="what to find (default: %(default)s)")
     parser.add_argument("-k", type=int, default=10, metavar="N", help=f"how many, 1 to {MAX_K} (default: %(default)s)")
@@ -72,28 +73,54 @@ def parser() -> argparse.ArgumentParser:
         help="the order: terms weigh alike and no image is near to all, or the cosine alone (default: %(default)s)",
     )
     parser.add_argument("--device", default=settings.device, metavar="D", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument(
+        "--runtime",
+        choices=RUNTIMES,
+        default=settings.runtime,
+        help="what computes on a CPU: PyTorch, ONNX Runtime, or that if its towers are there (default: %(default)s)",
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON object with all that is known of each hit")
     form.add_argument("--paths", action="store_true", help="just the paths, a line each")
     return parser
 
 
-def _search(arguments: argparse.Namespace) -> tuple[list[Hit], dict[int, list[Tag]]]:
-    """The hits, and the tags of their images by id."""
-    from search.collection import Collection  # from here on it takes time: FAISS, and torch when words are asked
+def _asked_of_server(arguments: argparse.Namespace, settings: Settings) -> Answer:
+    from search.query import parse
+    from search.remote import ask
+
+    return ask(
+        arguments.server,
+        parse(arguments.query),
+        k=arguments.k,
+        target=arguments.target,
+        tags=arguments.tag,
+        sensitive=arguments.sensitive,
+        ranking=arguments.ranking,
+        collection=arguments.collection and str(arguments.collection),
+        token=settings.token,
+    )
+
+
+def _searched(arguments: argparse.Namespace, settings: Settings) -> Answer:
+    from search.collection import Collection  # from here on it takes time: SQLAlchemy, FAISS, a tower for words
     from search.filters import Filter
+    from search.loader import Loader
     from search.query import parse
     from search.searcher import Searcher
 
-    settings = Settings.from_environment()
-    with closing(Collection.open(arguments.collection)) as collection:
-
-        def load() -> Encoder:
-            from search.encoder import load_encoder
-
-            return load_encoder(collection.identity.model, device=arguments.device, models=settings.models)
-
-        searcher = Searcher(collection, load)
+    directory = arguments.collection or settings.collection
+    with closing(Collection.open(directory)) as collection:
+        loader = Loader(
+            purpose="query",
+            cache=settings.cache,
+            threads=settings.threads,
+            device=arguments.device,
+            runtime=arguments.runtime,
+            models=settings.models,
+            tell=_note,
+        )
+        searcher = Searcher(collection, lambda: loader.of(collection.identity))
         where = Filter(tags=tuple(arguments.tag), show_sensitive=arguments.sensitive == SHOW)
         page = searcher.page(
             parse(arguments.query),
@@ -103,23 +130,30 @@ def _search(arguments: argparse.Namespace) -> tuple[list[Hit], dict[int, list[Ta
             ranking=arguments.ranking,
         )
         if not page.hits and not len(collection.index(arguments.target)):
-            print(f"{arguments.collection} holds no {arguments.target} yet", file=sys.stderr)
+            _note(f"{directory} holds no {arguments.target} yet")
         elif not page.hits and not where.show_sensitive and collection.catalog.tags.hidden(arguments.target):
-            print("what has a sensitive tag is left out; --sensitive show takes it in", file=sys.stderr)
-        if page.length and page.length.truncated:
-            print(
-                f"the text has {page.length.tokens} tokens; the model reads the first {page.length.context} of them",
-                file=sys.stderr,
-            )
-        if page.hits and page.matched is False:
-            print("nothing here is a clear match; these are the nearest", file=sys.stderr)
-        return page.hits, collection.catalog.tags.of([hit.image_id for hit in page.hits])
+            _note("what has a sensitive tag is left out; --sensitive show takes it in")
+        tags = collection.catalog.tags.of([hit.image_id for hit in page.hits])
+        return Answer(page.hits, tags, page.matched, page.length)
 
 
-def _print(hits: Sequence[Hit], tags: Mapping[int, Sequence[Tag]], arguments: argparse.Namespace) -> None:
+def _remark(answer: Answer) -> None:
+    """Say what the hits themselves do not."""
+    if answer.length and answer.length.truncated:
+        _note(f"the text has {answer.length.tokens} tokens; the model reads the first {answer.length.context} of them")
+    if answer.hits and answer.matched is False:
+        _note("nothing here is a clear match; these are the nearest")
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _print(answer: Answer, arguments: argparse.Namespace) -> None:
     """Paths go out byte by byte as they are on the disk, whatever their encoding."""
+    hits = answer.hits
     if arguments.json:
-        rows = [{**hit.to_dict(), "tags": [tag._asdict() for tag in tags.get(hit.image_id, ())]} for hit in hits]
+        rows = [{**hit.to_dict(), "tags": [tag._asdict() for tag in answer.tags.get(hit.image_id, ())]} for hit in hits]
         lines = [json.dumps({"hits": rows}, indent=2)]
     elif arguments.paths:
         lines = [str(hit.path) for hit in hits]

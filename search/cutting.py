@@ -9,23 +9,24 @@ import open_clip
 import torch
 
 
+def may_be_cut(towers: Any) -> bool:
+    """Whether the text tower is causal and pooled at the end token, so that it never looks at what stands behind it."""
+    return type(towers) is open_clip.CLIP and towers.attn_mask is not None and towers.text_pool_type == "argmax"
+
+
 def cut_to_longest(towers: Any) -> Callable[[torch.Tensor], torch.Tensor]:
-    """`towers.encode_text`, without the padding behind the longest text: (n, context) -> (n, dim).
-
-    A causal tower that is pooled at the end token never looks at what stands behind it. Any other is left alone.
-    """
-    if type(towers) is open_clip.CLIP and towers.attn_mask is not None and towers.text_pool_type == "argmax":
-        return lambda tokens: _encode(towers, tokens)
-    return lambda tokens: towers.encode_text(tokens)
+    """`towers.encode_text`, without the padding behind the longest text if it may be cut: (n, context) -> (n, dim)."""
+    if not may_be_cut(towers):
+        return lambda tokens: towers.encode_text(tokens)
+    return lambda tokens: encode_cut(towers, tokens[:, : int(tokens.argmax(dim=-1).max()) + 1])
 
 
-def _encode(clip: open_clip.CLIP, tokens: torch.Tensor) -> torch.Tensor:
-    """CLIP.encode_text of open_clip 3, on the columns up to the last end token."""
-    ends = tokens.argmax(dim=-1)
-    length = int(ends.max()) + 1
-    states = clip.token_embedding(tokens[:, :length]) + clip.positional_embedding[:length]
+def encode_cut(clip: open_clip.CLIP, tokens: torch.Tensor) -> torch.Tensor:
+    """CLIP.encode_text of open_clip 3 at any length up to the context: (n, length) -> (n, dim)."""
+    count, length = tokens.shape
+    states = clip.token_embedding(tokens) + clip.positional_embedding[:length]
     states = clip.ln_final(clip.transformer(states, attn_mask=clip.attn_mask[:length, :length]))
-    pooled: torch.Tensor = states[torch.arange(len(tokens), device=tokens.device), ends]
+    pooled: torch.Tensor = states[torch.arange(count, device=tokens.device), tokens.argmax(dim=-1)]
     projection: Any = clip.text_projection
     if projection is None:
         return pooled

@@ -4,8 +4,10 @@
     ├── BadPicture            a file that cannot be decoded: recorded by the indexer, told to who asked
     ├── BadImport             vectors or rows that cannot be imported
     ├── ModelUnavailable      weights or a configuration that cannot be had
+    │   └── ExportRefused     towers that only PyTorch computes as they should be
     ├── BadQuery              an empty query, k out of range, an unknown id
     │   └── NoTextTower       a text, asked of a model for images alone
+    ├── ServerError           a server that does not answer, or refuses
     └── CollectionError
         ├── CollectionNotFound
         ├── CollectionBusy    another process is writing
@@ -34,12 +36,20 @@ class ModelUnavailable(SearchError):
     """A model whose weights or configuration cannot be had here, with the ways out."""
 
 
+class ExportRefused(ModelUnavailable):
+    """Towers that cannot be exported, or would not give the same vectors; the message is the reason."""
+
+
 class BadQuery(SearchError):
     """A query that asks for nothing or for something out of range."""
 
 
 class NoTextTower(BadQuery):
     """A text for a model that has an image tower alone."""
+
+
+class ServerError(SearchError):
+    """A server that was asked in place of a collection, and gave no hits; the message has its words."""
 
 
 class CollectionError(SearchError):

@@ -15,6 +15,8 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL.Image import Image
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
+from search.geometry import floor_crop
+
 _OURS = ("resize", "crop")
 
 
@@ -25,8 +27,7 @@ class FloorCrop:
         self.height, self.width = size
 
     def __call__(self, image: Image) -> Image:
-        left, top = (image.width - self.width) // 2, (image.height - self.height) // 2
-        return image.crop((left, top, left + self.width, top + self.height))
+        return floor_crop(image, self.width, self.height)
 
 
 def transform(cfg: dict[str, Any], size: tuple[int, int]) -> Compose:

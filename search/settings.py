@@ -8,6 +8,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
 BUNDLED_MODEL = PROJECT / "data" / "model"
+SAMPLE = PROJECT / "data" / "sample"
 
 MAX_MEGAPIXELS = 128
 """Default pixel limit of one picture; the command line's --max-megapixels changes it."""
@@ -28,14 +29,18 @@ class Settings:
     collection: Path
     model: str
     device: str
+    runtime: str
     models: Path
+    cache: Path
+    threads: int
     token: str | None = field(repr=False)
 
     @classmethod
     def from_environment(cls) -> Settings:
-        """Read IMAGE_SEARCH_COLLECTION, _MODEL, _DEVICE, _MODELS and _TOKEN.
+        """Read IMAGE_SEARCH_COLLECTION, _MODEL, _DEVICE, _RUNTIME, _MODELS, _CACHE and _TOKEN, and OMP_NUM_THREADS.
 
-        `models` is the folder in which a model given by a bare name is looked for before any hub is asked.
+        `models` is the folder in which a model given by a bare name is looked for before any hub is asked; `cache`
+        keeps what is made once of a model; `threads` is how many one computation takes.
         """
         environ = os.environ
         data = PROJECT / "data"
@@ -43,6 +48,14 @@ class Settings:
             collection=Path(environ.get("IMAGE_SEARCH_COLLECTION", data / "collections" / "default")),
             model=environ.get("IMAGE_SEARCH_MODEL", "auto"),
             device=environ.get("IMAGE_SEARCH_DEVICE", "auto"),
+            runtime=environ.get("IMAGE_SEARCH_RUNTIME", "auto"),
             models=Path(environ.get("IMAGE_SEARCH_MODELS", data / "models")),
+            cache=Path(environ.get("IMAGE_SEARCH_CACHE", data / "cache")),
+            threads=_threads(environ.get("OMP_NUM_THREADS", "")),
             token=environ.get("IMAGE_SEARCH_TOKEN") or None,
         )
+
+
+def _threads(said: str) -> int:
+    """What OpenMP is told, as PyTorch and FAISS are with it; else one for each core that this process may use."""
+    return int(said) if said.isdecimal() and int(said) else len(os.sched_getaffinity(0))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import unicodedata
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from open_clip.tokenizer import SimpleTokenizer
 
 from search.errors import NoTextTower
+from search.languages import in_latin, letters
 
 _CLIPS_SPECIAL = 3
 """Start, end and class, which open_clip adds itself in its mode "clips"."""
@@ -54,8 +54,8 @@ class Tokens:
         """
         with self._using:
             tokenizer = self._there()
-            known = _in_latin if isinstance(tokenizer, SimpleTokenizer) else partial(_in_vocabulary, tokenizer)
-            return [known(text) if _letters(text) else True for text in texts]
+            known = in_latin if isinstance(tokenizer, SimpleTokenizer) else partial(_in_vocabulary, tokenizer)
+            return [known(text) if letters(text) else True for text in texts]
 
     def _there(self) -> Any:
         if self._tokenizer is None:
@@ -69,17 +69,6 @@ def _count_hugging_face(tokenizer: Any, texts: Sequence[str]) -> list[int]:
         [tokenizer.clean_fn(text) for text in texts], add_special_tokens=not clips, truncation=False, verbose=False
     )
     return [len(ids) + (_CLIPS_SPECIAL if clips else 0) for ids in found["input_ids"]]
-
-
-def _letters(text: str) -> list[str]:
-    """Digits, signs and emoji are none."""
-    return [char for char in text if unicodedata.category(char).startswith("L")]
-
-
-def _in_latin(text: str) -> bool:
-    """Whether any letter is Latin, also in one of the shapes that Unicode has for it, such as full width."""
-    names = (unicodedata.name(char, "") for char in unicodedata.normalize("NFKC", "".join(_letters(text))))
-    return any(name.startswith("LATIN ") for name in names)
 
 
 def _in_vocabulary(tokenizer: Any, text: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from search.records import Tag
 
 
 Target = Literal["images", "texts"]
@@ -34,6 +36,16 @@ MIN_RECALL = 0.99
 
 SENSITIVE = (HIDE, SHOW) = ("hide", "show")
 """What becomes of images with a sensitive tag: they are no hits, or like any other."""
+
+Precision = Literal["fp32", "int8"]
+"""Of the image tower's arithmetic; texts are always encoded in fp32."""
+
+PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
+
+Runtime = Literal["auto", "torch", "onnx"]
+"""What computes the towers on a CPU: PyTorch, ONNX Runtime, or the one that a test found faster."""
+
+RUNTIMES: tuple[Runtime, ...] = ("auto", "torch", "onnx")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +78,26 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
+class Agreement:
+    """How an image tower in int8 compares with fp32 on some pictures, on average.
+
+    `cosine` is that of a picture's two vectors; `top10` the share of the ten nearest pictures, of a picture or a text,
+    that are the same.
+    """
+
+    cosine: float
+    top10: float
+
+
+@dataclass(frozen=True, slots=True)
 class EncoderIdentity:
     """What makes two encoders interchangeable, stored with every collection.
 
     `model` is the name that loads the encoder again; it is not compared, because the same weights may have several
     names. `weights_digest` is the hex sha256 of the weights file; `preprocessing` is a canonical text of how pixels
     are prepared. Vectors that were imported by their model's name alone have an identity of that name and the dimension
-    (`is_claim`), until a build loads the model.
+    (`is_claim`), until a build loads the model. `int8` is there when pictures are
+    encoded so; that is not compared, it is the same space.
     """
 
     model: str
@@ -80,6 +105,16 @@ class EncoderIdentity:
     weights_digest: str
     dim: int
     preprocessing: str
+    int8: Agreement | None = None
+
+    @property
+    def precision(self) -> Precision:
+        return "int8" if self.int8 else "fp32"
+
+    @property
+    def space(self) -> EncoderIdentity:
+        """The identity less what is not compared."""
+        return dataclasses.replace(self, model="", int8=None)
 
     @classmethod
     def claim(cls, model: str, dim: int) -> EncoderIdentity:
@@ -94,14 +129,16 @@ class EncoderIdentity:
         """Whether vectors of both encoders may be compared. Of a claim only name and dimension can be."""
         if self.is_claim or other.is_claim:
             return (self.model, self.dim) == (other.model, other.dim)
-        return dataclasses.replace(self, model="") == dataclasses.replace(other, model="")
+        return self.space == other.space
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> EncoderIdentity:
-        return cls(**json.loads(text))
+        values = json.loads(text)
+        int8 = values.pop("int8", None)
+        return cls(**values, int8=int8 and Agreement(**int8))
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,3 +221,16 @@ class Hit:
         taken_at = self.facts.taken_at
         values["facts"]["taken_at"] = taken_at.isoformat() if taken_at else None
         return values
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The hits of a query, nearest first, with the tags of their images by id.
+
+    `matched` and `length` are those of `search.searcher.Page`.
+    """
+
+    hits: list[Hit]
+    tags: Mapping[int, Sequence[Tag]]
+    matched: bool | None
+    length: TextLength | None

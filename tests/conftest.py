@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +26,8 @@ from tests.colors import COLORS, ColorEncoder
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 Build = Callable[..., Report]
+
+os.environ["IMAGE_SEARCH_RUNTIME"] = "torch"  # unless a test asks for the other: to export towers takes long
 
 
 def paint(file: Path, color: str, size: tuple[int, int] = (24, 16)) -> Path:

@@ -17,19 +17,13 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torchvision.transforms import Normalize
 
-from search.encoder import (
-    IMAGE_BATCH,
-    TEXT_BATCH,
-    Encoder,
-    TorchEncoder,
-    cuda_available,
-    load_encoder,
-    pick_device,
-)
+from search.encoder import IMAGE_BATCH, TEXT_BATCH, Encoder, load_encoder
 from search.errors import ModelUnavailable
 from search.fitting import FittingBatches
+from search.loader import cuda_available
 from search.models import WEIGHTS_FILES, Hub
 from search.settings import PROJECT
+from search.torch_encoder import TorchEncoder, pick_device
 from tests.test_checkpoints import save_tiny_clip
 
 SHARED = PROJECT.parent / "shared"

@@ -13,10 +13,11 @@ from flask.testing import FlaskClient
 from indexer.cli import main as indexer
 from search.__main__ import main as search
 from search.collection import Collection
-from search.encoder import TorchEncoder, load_encoder
+from search.encoder import load_encoder
 from search.long_texts import encode_long, split
 from search.query import IdTerm, TextTerm
 from search.searcher import Searcher
+from search.torch_encoder import TorchEncoder
 from search.types import TextLength
 from tests.colors import ColorEncoder
 from tests.conftest import Build, paint

@@ -20,11 +20,12 @@ from indexer.build import Options, build
 from search.building import build_model
 from search.checkpoints import find_checkpoint
 from search.collection import Collection
-from search.encoder import TorchEncoder, load_encoder
+from search.encoder import load_encoder
 from search.errors import BadQuery, ModelUnavailable, NoTextTower
 from search.models import Hub
 from search.query import TextTerm
 from search.searcher import Searcher
+from search.torch_encoder import TorchEncoder
 from search.types import Root
 from tests.test_checkpoints import assert_same_weights, save_tiny_clip, tiny_clip
 from tests.test_encoder import pictures

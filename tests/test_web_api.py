@@ -15,7 +15,7 @@ from PIL import Image
 from search.collection import Collection
 from search.errors import ModelUnavailable
 from search.searcher import Searcher
-from search.types import Root
+from search.types import EncoderIdentity, Root
 from tests.colors import COLORS, ColorEncoder
 from tests.conftest import Build, paint
 from web.app import MAX_UPLOAD_BYTES, create_app
@@ -219,15 +219,15 @@ def test_collections_are_chosen_by_name_and_share_their_model(
     index(photos)
     loaded = []
 
-    def load(model: str) -> ColorEncoder:
-        loaded.append(model)
+    def load(identity: EncoderIdentity) -> ColorEncoder:
+        loaded.append(identity)
         return encoder
 
     other = Collection.create(tmp_path / "elsewhere" / "collection", encoder.identity)
     client = create_app([collection, other], load).test_client()
     assert len(names(client.get("/api/v1/search?q=red"))) == 3
     assert names(client.get("/api/v1/search?q=red&collection=collection-2")) == []
-    assert loaded == ["colors"]
+    assert loaded == [encoder.identity]
     refused = client.get("/api/v1/search?q=red&collection=nowhere").get_json()["error"]
     assert refused["status"] == 404
     assert "collection, collection-2" in refused["message"]

@@ -77,7 +77,8 @@ def test_the_collection_chooses_the_model(collection: Collection, encoder: Color
         identity = EncoderIdentity("others", "mean color", "1" * 64, 4, "8x8, squash")
 
     other = Collection.create(tmp_path / "other", Other.identity)
-    client = create_app([collection, other], {"colors": encoder, "others": Other()}.__getitem__).test_client()
+    encoders = {one.identity: one for one in (encoder, Other())}
+    client = create_app([collection, other], encoders.__getitem__).test_client()
     answer = client.post("/api/v1/embed", json={"texts": ["red"], "collection": "other"}).get_json()
     assert (answer["collection"], answer["model"]) == ("other", "others")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from search.errors import SearchError
 from search.exit_codes import ERROR, OK
 from search.settings import Settings
+from search.types import RUNTIMES
 from web.access import LOOPBACK_NAMES, MIN_TOKEN_LENGTH, Access, is_token
 
 THREADS = 8
@@ -42,7 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             directories=arguments.collection or [settings.collection],
             threads=arguments.threads,
             device=arguments.device,
+            runtime=arguments.runtime,
             models=settings.models,
+            cache=settings.cache,
             access=access_of(arguments, token),
             behind_proxy=bool(arguments.allow_host),
             may_fetch=arguments.allow_fetch,
@@ -79,6 +82,12 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--device", default=settings.device, metavar="D", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--runtime",
+        choices=RUNTIMES,
+        default=settings.runtime,
+        help="what computes on a CPU: PyTorch, ONNX Runtime, or what a test found faster (default: %(default)s)",
     )
     parser.add_argument(
         "--token-file", type=Path, metavar="FILE", help="ask for the token in this file (or in IMAGE_SEARCH_TOKEN)"

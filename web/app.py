@@ -48,8 +48,8 @@ def create_app(
 ) -> Flask:
     """The application over `collections`, of which the first is the default.
 
-    `load_encoder` is called with a model's name when a query first needs it, or by `library_of(app).warm()`. Requests
-    may be answered on several threads at once, and by several processes that share `uploads`.
+    `load_encoder` is called with an encoder's identity when a query first needs it, or by `library_of(app).warm()`.
+    Requests may be answered on several threads at once, and by several processes that share `uploads`.
     Without `fetch` no URL that a visitor gives is looked at.
     """
     from web.instruments import Instruments  # the server says before whether its processes count together

@@ -20,15 +20,15 @@ from search.query import IdTerm
 from search.records import Choices, ImageRecord
 from search.searcher import Searcher
 from search.timing import Observe, ignore
-from search.types import TARGETS, Target
+from search.types import TARGETS, EncoderIdentity, Target
 from web.thumbnails import Thumbnails
 from web.uploads import Uploads
 
 if TYPE_CHECKING:
     from search.encoder import Encoder
 
-LoadEncoder = Callable[[str], "Encoder"]
-"""A model's name -> its encoder."""
+LoadEncoder = Callable[[EncoderIdentity], "Encoder"]
+"""The identity of a collection's encoder -> that encoder."""
 
 MAX_ID = 2**63 - 1
 """The largest id that a catalog can hold."""
@@ -120,12 +120,12 @@ class Library:
         observe: Observe = ignore,
     ) -> None:
         self._load_encoder = load_encoder
-        self._encoders: dict[str, Encoder] = {}
+        self._encoders: dict[EncoderIdentity, Encoder] = {}
         self._loading = threading.Lock()
         self._warmed = threading.Event()
         self.uploads = uploads
         self.shelves = {
-            name: Shelf(name, Searcher(collection, partial(self._encoder, collection.identity.model), observe=observe))
+            name: Shelf(name, Searcher(collection, partial(self._encoder, collection.identity), observe=observe))
             for name, collection in _named(collections)
         }
         self.default = next(iter(self.shelves.values()))
@@ -153,12 +153,12 @@ class Library:
         else:
             self._warmed.set()
 
-    def _encoder(self, model: str) -> Encoder:
-        """Loaded once for all collections of the model, whichever threads ask first."""
+    def _encoder(self, identity: EncoderIdentity) -> Encoder:
+        """Loaded once for all collections of the encoder, whichever threads ask first."""
         with self._loading:
-            if model not in self._encoders:
-                self._encoders[model] = BatchingEncoder(self._load_encoder(model))
-            return self._encoders[model]
+            if identity not in self._encoders:
+                self._encoders[identity] = BatchingEncoder(self._load_encoder(identity))
+            return self._encoders[identity]
 
 
 def _named(collections: Sequence[Collection]) -> Iterator[tuple[str, Collection]]:

@@ -12,12 +12,15 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import waitress
 
 from search.collection import Collection
 from search.errors import SearchError
+from search.loader import Loader
+from search.settings import Settings
+from search.types import Runtime
 from web import metrics
 from web.access import Access
 from web.app import MAX_UPLOAD_BYTES, create_app
@@ -25,9 +28,6 @@ from web.current import library_of
 from web.fetch import Fetcher
 from web.uploads import Uploads
 from web.workers import STOPS, run_workers
-
-if TYPE_CHECKING:
-    from search.encoder import Encoder
 
 _SERVER_BODY_BYTES = 4 * MAX_UPLOAD_BYTES
 """Where the server itself hangs up. Between the two limits the application answers with its own error body."""
@@ -52,7 +52,9 @@ class Site:
     directories: Sequence[Path]
     threads: int
     device: str
+    runtime: Runtime
     models: Path
+    cache: Path
     access: Access
     behind_proxy: bool
     may_fetch: bool
@@ -86,15 +88,19 @@ def answer(listener: socket.socket, site: Site, uploads: Path) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a page full of thumbnails queues; that is no warning
 
-    def load(model: str) -> Encoder:
-        from search.encoder import load_encoder  # torch takes seconds to import; the page can be seen before
-
-        return load_encoder(model, device=site.device, models=site.models)
-
+    loader = Loader(
+        purpose="serve",
+        cache=site.cache,
+        threads=Settings.from_environment().threads,  # of this worker
+        device=site.device,
+        runtime=site.runtime,
+        models=site.models,
+        tell=logging.getLogger(__name__).warning,
+    )
     with ExitStack() as stack:
         collections = [stack.enter_context(closing(Collection.open(directory))) for directory in site.directories]
         fetch = Fetcher(MAX_UPLOAD_BYTES) if site.may_fetch else None
-        app = create_app(collections, load, uploads=Uploads(uploads), access=site.access, fetch=fetch)
+        app = create_app(collections, loader.of, uploads=Uploads(uploads), access=site.access, fetch=fetch)
         threading.Thread(target=library_of(app).warm, name="warm", daemon=True).start()
         options: dict[str, Any] = {
             "sockets": [listener],
