@@ -97,8 +97,9 @@ class ExactIndex:
             member = np.zeros(len(self), bool)
             member[places] = True
         parts = _parts(len(self)) if len(queries) == 1 else [(0, len(self))]
-        found = list(_threads().map(lambda part: self._scan(queries, k, part, member), parts))
-        return found[0] if len(found) == 1 else _merged(found, k)
+        if len(parts) == 1:
+            return self._scan(queries, k, parts[0], member)
+        return _merged(list(_threads().map(lambda part: self._scan(queries, k, part, member), parts)), k)
 
     def _scan(self, queries: Vectors, k: int, part: tuple[int, int], member: NDArray[np.bool_] | None) -> Neighbours:
         """The neighbours among the rows from one place up to another, of which `member` says whether they count."""
