@@ -42,7 +42,7 @@ def main() -> None:
             tag(collection, vocabulary(labels, sensitive))
             print("  " + figures(collection, queries))
         print("  queries for what is hidden: " + figures(collection, labels[:50]))
-        print("  one tag: " + figures(collection, queries, ("label 100",)))
+        print("  one tag: " + figures(collection, queries, 'tag:"label 100"'))
 
 
 def vocabulary(vectors: np.ndarray, sensitive: int) -> Vocabulary:
@@ -68,15 +68,15 @@ def tag(collection: Collection, labels: Vocabulary) -> None:
     print(f"peak {peak_mb:,.0f} MB")
 
 
-def figures(collection: Collection, queries: np.ndarray, tags: tuple[str, ...] = ()) -> str:
+def figures(collection: Collection, queries: np.ndarray, where: str = "") -> str:
     """Medians of searches by a vector, with sensitive images shown and hidden, which take turns."""
     searcher = Searcher(collection, lambda: None)  # type: ignore[arg-type, return-value]
-    ways = {"shown": Filter(tags=tags, show_sensitive=True), "hidden": Filter(tags=tags)}
+    ways = {"shown": Filter.parse(where, show_sensitive=True), "hidden": Filter.parse(where)}
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for query in [queries[0], *queries]:
-        for name, where in ways.items():
+        for name, asked in ways.items():
             started = time.perf_counter()
-            searcher.page([VectorTerm(query)], where=where)
+            searcher.page([VectorTerm(query)], where=asked)
             taken[name].append(time.perf_counter() - started)
     return ", ".join(f"{name} {1000 * statistics.median(times[1:]):.2f} ms" for name, times in taken.items())
 

@@ -57,6 +57,12 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--target", choices=TARGETS, default="images", help="what to find (default: %(default)s)")
     parser.add_argument("-k", type=int, default=10, metavar="N", help=f"how many, 1 to {MAX_K} (default: %(default)s)")
     parser.add_argument(
+        "--where",
+        default="",
+        metavar="FILTER",
+        help="only images that satisfy this, such as 'taken>=2024-06 -format:png near:48.2,16.37,10km'",
+    )
+    parser.add_argument(
         "--tag",
         action="append",
         default=[],
@@ -94,6 +100,7 @@ def _asked_of_server(arguments: argparse.Namespace, settings: Settings) -> Answe
         parse(arguments.query),
         k=arguments.k,
         target=arguments.target,
+        where=arguments.where,
         tags=arguments.tag,
         sensitive=arguments.sensitive,
         ranking=arguments.ranking,
@@ -104,12 +111,15 @@ def _asked_of_server(arguments: argparse.Namespace, settings: Settings) -> Answe
 
 def _searched(arguments: argparse.Namespace, settings: Settings) -> Answer:
     from search.collection import Collection  # from here on it takes time: SQLAlchemy, FAISS, a tower for words
+    from search.expression import condition, parse_conditions
     from search.filters import Filter
     from search.loader import Loader
     from search.query import parse
     from search.searcher import Searcher
 
     directory = arguments.collection or settings.collection
+    tagged = (condition("tag", ":", name) for name in arguments.tag)
+    where = Filter((*parse_conditions(arguments.where), *tagged), arguments.sensitive == SHOW)
     with closing(Collection.open(directory)) as collection:
         loader = Loader(
             purpose="query",
@@ -121,7 +131,6 @@ def _searched(arguments: argparse.Namespace, settings: Settings) -> Answer:
             tell=_note,
         )
         searcher = Searcher(collection, lambda: loader.of(collection.identity))
-        where = Filter(tags=tuple(arguments.tag), show_sensitive=arguments.sensitive == SHOW)
         page = searcher.page(
             parse(arguments.query),
             k=arguments.k,

@@ -17,7 +17,7 @@ from search.bulk import StoredImage, stored_images, vectors_at
 from search.changes import Changes, StoredVector
 from search.errors import SchemaTooNew
 from search.files import replace_file
-from search.filters import Filter, at_or_under, conditions
+from search.filters import Filter, at_or_under, satisfied
 from search.records import Choices, ImageRecord, KnownFailure, KnownFile, Original, State, TextRecord
 from search.schema import (
     SCHEMA_VERSION,
@@ -145,9 +145,9 @@ class Catalog:
         return {row_id: _vector(vector) for row_id, vector in rows}
 
     def matching(self, where: Filter, target: Target) -> NDArray[np.int64]:
-        """The ids, ascending, of the images that satisfy `where`, or of their texts. BadQuery for an unknown tag."""
+        """The ids, ascending, of the images that satisfy `where`, or of their texts. BadFilter for an unknown tag."""
         self.tags.require(where.tags)
-        images = select(ImageRow.id).where(*conditions(where, self.roots()))
+        images = select(ImageRow.id).where(*satisfied(where, self.roots()))
         ids = images if target == "images" else select(TextRow.id).where(TextRow.image_id.in_(images))
         return np.sort(np.array(self._column(ids), np.int64))
 

@@ -6,6 +6,7 @@
     ├── ModelUnavailable      weights or a configuration that cannot be had
     │   └── ExportRefused     towers that only PyTorch computes as they should be
     ├── BadQuery              an empty query, k out of range, an unknown id
+    │   ├── BadFilter         a condition that cannot be read, or a tag that no image can have
     │   └── NoTextTower       a text, asked of a model for images alone
     ├── ServerError           a server that does not answer, or refuses
     └── CollectionError
@@ -42,6 +43,10 @@ class ExportRefused(ModelUnavailable):
 
 class BadQuery(SearchError):
     """A query that asks for nothing or for something out of range."""
+
+
+class BadFilter(BadQuery):
+    """A filter that cannot be read or asks for what is not known."""
 
 
 class NoTextTower(BadQuery):

@@ -2,84 +2,56 @@
 
 from __future__ import annotations
 
-import calendar
-import re
+import operator
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, false, or_, select
+from sqlalchemy import ColumnElement, and_, case, false, func, not_, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
-from search.errors import BadQuery
+from search.expression import Condition, Date, Operator, parse_conditions
+from search.places import Near
 from search.schema import ImageRow, LabelRow, TagRow
 from search.tags import SENSITIVE_IMAGES
 from search.types import Root
 
-Orientation = Literal["landscape", "portrait", "square"]
-ORIENTATIONS: tuple[Orientation, ...] = ("landscape", "portrait", "square")
-
-_DAY = re.compile(r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2}))?)?")
-
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Every field that is given must hold; one that is None asks for nothing.
+    """All of the `conditions` must hold; images with a sensitive tag are left out unless `show_sensitive`.
 
-    `folder` is a followed folder or one below it, absolute or relative to the followed one. `taken_from` is the first
-    moment that counts, `taken_to` the first that does not; images without a time satisfy neither. `format` is Pillow's
-    name. `min_side` is the least length of the shorter side in pixels. `camera` is a part of the camera's name. Images
-    have all of the `tags`; those with a sensitive tag are left out unless `show_sensitive`.
+    docs/FILTERS.md says what each condition means. What is not known of an image satisfies no condition, and so every
+    negated one. A folder is a followed one or one below it, absolute or relative to the followed one.
     """
 
-    folder: str | None = None
-    taken_from: datetime | None = None
-    taken_to: datetime | None = None
-    format: str | None = None
-    orientation: Orientation | None = None
-    min_side: int | None = None
-    camera: str | None = None
-    has_place: bool | None = None
-    tags: tuple[str, ...] = ()
+    conditions: tuple[Condition, ...] = ()
     show_sensitive: bool = False
+
+    @classmethod
+    def parse(cls, expression: str, *, show_sensitive: bool = False) -> Filter:
+        """From an expression such as `taken>=2024-06 -format:png`. Raises BadFilter."""
+        return cls(parse_conditions(expression), show_sensitive)
+
+    def __str__(self) -> str:
+        return " ".join(map(str, self.conditions))
 
     @property
     def is_empty(self) -> bool:
         """Whether it asks for nothing; sensitive tags aside."""
-        return replace(self, show_sensitive=False) == Filter()
+        return not self.conditions
+
+    @property
+    def tags(self) -> list[str]:
+        """The names of all tags that are spoken of."""
+        return [str(asked.value) for asked in self.conditions if asked.field == "tag"]
 
 
-def first_moment(text: str) -> datetime:
-    """The start of a year, month or day written as 2024, 2024-06 or 2024-06-21. Raises BadQuery."""
-    return _parts(text)[0]
-
-
-def moment_after(text: str) -> datetime:
-    """The end of a year, month or day: the first moment after it. Raises BadQuery."""
-    return _parts(text)[1]
-
-
-def conditions(asked: Filter, roots: Sequence[Root]) -> Iterator[ColumnElement[bool]]:
+def satisfied(asked: Filter, roots: Sequence[Root]) -> Iterator[ColumnElement[bool]]:
     """What the rows of matching images satisfy, all of it."""
-    if asked.folder is not None:
-        yield or_(false(), *(at_or_under(ImageRow.path, folder) for folder in _folders(asked.folder, roots)))
-    if asked.taken_from is not None:
-        yield ImageRow.taken_at >= asked.taken_from
-    if asked.taken_to is not None:
-        yield ImageRow.taken_at < asked.taken_to
-    if asked.format is not None:
-        yield ImageRow.format == asked.format
-    if asked.orientation is not None:
-        yield _ORIENTED[asked.orientation]
-    if asked.min_side is not None:
-        yield and_(ImageRow.width >= asked.min_side, ImageRow.height >= asked.min_side)
-    if asked.camera is not None:
-        yield ImageRow.camera.icontains(asked.camera, autoescape=True)
-    if asked.has_place is not None:
-        yield ImageRow.latitude.is_not(None) if asked.has_place else ImageRow.latitude.is_(None)
-    for tag in asked.tags:
-        yield ImageRow.id.in_(select(TagRow.image_id).join(LabelRow).where(LabelRow.name == tag))
+    for one in asked.conditions:
+        holds = _holds(one, roots)
+        yield not_(func.coalesce(holds, false())) if one.negated else holds
     if not asked.show_sensitive:
         yield ImageRow.id.not_in(SENSITIVE_IMAGES)
 
@@ -90,11 +62,57 @@ def at_or_under(column: InstrumentedAttribute[str], folder: str) -> ColumnElemen
     return or_(column == folder, and_(column > f"{prefix}/", column < f"{prefix}0"))
 
 
-_ORIENTED: dict[Orientation, ColumnElement[bool]] = {
-    "landscape": ImageRow.width > ImageRow.height,
-    "portrait": ImageRow.width < ImageRow.height,
-    "square": and_(ImageRow.width == ImageRow.height, ImageRow.width > 0),
+_WIDTH, _HEIGHT = (func.nullif(side, 0) for side in (ImageRow.width, ImageRow.height))
+"""0 is a size that is not known."""
+
+_SIDES: dict[str, ColumnElement[int]] = {
+    "width": _WIDTH,
+    "height": _HEIGHT,
+    "side": case((_WIDTH < _HEIGHT, _WIDTH), else_=_HEIGHT),
 }
+
+_ORIENTED: dict[str, ColumnElement[bool]] = {
+    "landscape": _WIDTH > _HEIGHT,
+    "portrait": _WIDTH < _HEIGHT,
+    "square": _WIDTH == _HEIGHT,
+}
+
+_PLACED: dict[str, ColumnElement[bool]] = {
+    "yes": ImageRow.latitude.is_not(None),
+    "no": ImageRow.latitude.is_(None),
+}
+
+_COMPARED: dict[Operator, Any] = {
+    ":": operator.eq,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+def _holds(asked: Condition, roots: Sequence[Root]) -> ColumnElement[bool]:
+    match asked.field, asked.value:
+        case "folder", str(folder):
+            return or_(false(), *(at_or_under(ImageRow.path, path) for path in _folders(folder, roots)))
+        case "taken", Date() as date:
+            return _taken(asked.operator, date)
+        case "format", str(name):
+            return ImageRow.format == name
+        case "orientation", str(name):
+            return _ORIENTED[name]
+        case "width" | "height" | "side" as side, int(pixels):
+            compared: ColumnElement[bool] = _COMPARED[asked.operator](_SIDES[side], pixels)
+            return compared
+        case "camera", str(part):
+            return ImageRow.camera.icontains(part, autoescape=True)
+        case "place", str(known):
+            return _PLACED[known]
+        case "near", Near() as near:
+            return _near(near)
+        case "tag", str(name):
+            return ImageRow.id.in_(select(TagRow.image_id).join(LabelRow).where(LabelRow.name == name))
+    raise ValueError(f"no condition: {asked!r}")
 
 
 def _folders(folder: str, roots: Sequence[Root]) -> list[str]:
@@ -103,14 +121,21 @@ def _folders(folder: str, roots: Sequence[Root]) -> list[str]:
     return [folder] if folder.startswith("/") else [f"{root.path.rstrip('/')}/{inner}" for root in roots]
 
 
-def _parts(text: str) -> tuple[datetime, datetime]:
-    """The first moment of a day, month or year, and the first one after it."""
-    if not (found := _DAY.fullmatch(text.strip())):
-        raise BadQuery(f"{text[:40]!r} is not a date; write 2024, 2024-06 or 2024-06-21")
-    year, month, day = (int(part) if part else None for part in found.groups())
-    try:
-        start = datetime(year or 0, month or 1, day or 1)
-        last = datetime(start.year, month or 12, day or calendar.monthrange(start.year, month or 12)[1])
-        return start, last + timedelta(days=1)
-    except (ValueError, OverflowError) as error:
-        raise BadQuery(f"{text[:40]!r} is not a date: {error}") from error
+def _taken(compared: Operator, date: Date) -> ColumnElement[bool]:
+    """Before or after all of a year, month or day, or within it."""
+    match compared:
+        case "<":
+            return ImageRow.taken_at < date.start
+        case "<=":
+            return ImageRow.taken_at < date.end
+        case ">":
+            return ImageRow.taken_at >= date.end
+        case ">=":
+            return ImageRow.taken_at >= date.start
+    return and_(ImageRow.taken_at >= date.start, ImageRow.taken_at < date.end)
+
+
+def _near(near: Near) -> ColumnElement[bool]:
+    """The latitudes first: they cost less than the distance."""
+    distance_m = func.great_circle_m(ImageRow.latitude, ImageRow.longitude, near.latitude, near.longitude)
+    return and_(ImageRow.latitude.between(*near.latitudes), distance_m <= near.radius_m)

@@ -33,15 +33,16 @@ def ask(
     *,
     k: int,
     target: Target,
+    where: str,
     tags: Sequence[str],
     sensitive: str,
     ranking: Ranking,
     collection: str | None,
     token: str | None,
 ) -> Answer:
-    """The hits with all these tags in the server's collection of this name, or in its first one.
+    """The hits that satisfy `where` and have all these tags, in the server's collection of this name or its first one.
 
-    Their paths are as the server tells them. `sensitive` is one of search.types.SENSITIVE.
+    `where` is a filter as it is written, `sensitive` one of search.types.SENSITIVE. Paths are as the server tells them.
 
     Raises ServerError where there is no answer, with what the server says if it says why.
     """
@@ -53,6 +54,7 @@ def ask(
         "target": target,
         "ranking": ranking,
         "collection": collection or "",
+        "where": where,
         "filter": {"tag": ",".join(tags), "sensitive": sensitive},
     }
     headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}

@@ -27,6 +27,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from search.errors import CollectionError
+from search.places import great_circle_m
 
 SCHEMA_VERSION = "0002"
 """The newest revision in search/migrations."""
@@ -194,8 +195,15 @@ def connect(file: Path) -> Engine:
     def prepare(connection: Any, _record: object) -> None:
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA synchronous=FULL")
+        connection.create_function("great_circle_m", 4, _between, deterministic=True)
 
     return engine
+
+
+def _between(*degrees: float | None) -> float | None:
+    """great_circle_m, and NULL where a place is not known."""
+    known = [value for value in degrees if value is not None]
+    return great_circle_m(*known) if len(known) == len(degrees) else None
 
 
 def create_tables(file: Path, encoder: str) -> None:

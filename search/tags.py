@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, Executable, Select, delete, distinct,
 
 from search.apply import insert_all
 from search.classify import Classifier
-from search.errors import BadQuery
+from search.errors import BadFilter
 from search.records import Tag
 from search.schema import LabelRow, StateRow, TagRow, TextRow
 from search.types import Logits, Target
@@ -71,14 +71,14 @@ class Tags:
         return self._vocabulary[1]
 
     def require(self, names: Sequence[str]) -> None:
-        """Raise BadQuery for a name that is no label: nobody has it, and nobody would be told that it is misspelled."""
+        """Raise BadFilter for a name that is no label: nobody has it, and nobody would learn that it is misspelled."""
         if not names:
             return
         known = [name for (name,) in self._rows(select(LabelRow.name).order_by(LabelRow.id))]
         if strangers := [name for name in names if name not in known]:
             some = f"there are: {', '.join(known[:_SHOWN])}" + (", ..." if len(known) > _SHOWN else "")
             none = "none has one until python -m indexer tag --labels-file FILE"
-            raise BadQuery(f"no image can have the tag {strangers[0][:40]!r}; {some if known else none}")
+            raise BadFilter(f"no image can have the tag {strangers[0][:40]!r}; {some if known else none}")
 
     def counts(self) -> list[LabelCount]:
         """Every label and how many images have it, in the order in which they were given."""

@@ -84,6 +84,17 @@ def test_a_table_shows_score_id_and_path(run: Runner, built: dict[str, Any]) -> 
     assert code == 0 and len(same.splitlines()) == 10
 
 
+def test_a_filter_narrows_and_a_bad_one_is_one_line(run: Runner, built: dict[str, Any]) -> None:
+    assert run(search, "id:1", "--where=-format:jpeg")[0] == 1
+    code, found = run(search, "id:1", "--where", "format:jpg width>=16 -place:yes", "--paths")
+    assert (code, len(found.splitlines())) == (0, 10)
+    assert run(search, "id:1", "--where", "formt:jpg") == (2, "")
+    assert run.err == (
+        "error: unknown field 'formt'; did you mean format? There are: taken, folder, format, orientation, width, "
+        "height, side, camera, place, near, tag\n"
+    )
+
+
 def test_a_second_build_and_an_update_change_nothing(run: Runner, built: dict[str, Any], folder: Path) -> None:
     for words in (("build", folder), ("update",)):
         code, report = run(indexer, *words, "--json")

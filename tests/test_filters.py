@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -12,9 +11,8 @@ import pytest
 
 from search.changes import Changes, FileStamp, NewImage
 from search.collection import Collection
-from search.errors import BadQuery
 from search.exact_index import ExactIndex
-from search.filters import Filter, first_moment, moment_after
+from search.filters import Filter
 from search.query import TextTerm
 from search.searcher import Searcher
 from search.types import Facts, Root
@@ -28,28 +26,39 @@ FACTS = {
     "/photos/trips/c.jpg": Facts(200, 200, "JPEG", datetime(2023, 12, 31, 23, 59)),
     "/photos/d.webp": Facts(1000, 90, "WEBP"),
     "/other/trip/e.jpg": Facts(640, 480, "JPEG", datetime(2024, 6, 30, 23, 59, 59), "Example X100"),
+    "/photos/trip/unknown": Facts(0, 0, ""),
 }
 
-CASES: list[tuple[Filter, Callable[[str, Facts], bool]]] = [
-    (Filter(folder="trip"), lambda path, _: "/trip/" in path),
-    (Filter(folder="/photos/trip/"), lambda path, _: path.startswith("/photos/trip/")),
-    (Filter(folder="/photos"), lambda path, _: path.startswith("/photos/")),
-    (Filter(folder="nowhere"), lambda *_: False),
-    (Filter(format="JPEG"), lambda _, facts: facts.format == "JPEG"),
-    (Filter(orientation="landscape"), lambda _, facts: facts.width > facts.height),
-    (Filter(orientation="portrait"), lambda _, facts: facts.width < facts.height),
-    (Filter(orientation="square"), lambda _, facts: facts.width == facts.height),
-    (Filter(min_side=300), lambda _, facts: min(facts.width, facts.height) >= 300),
-    (Filter(camera="x100"), lambda _, facts: "x100" in (facts.camera or "").lower()),
-    (Filter(camera="_"), lambda _, facts: "_" in (facts.camera or "")),
-    (Filter(has_place=True), lambda _, facts: facts.latitude is not None),
-    (Filter(has_place=False), lambda _, facts: facts.latitude is None),
+CASES: list[tuple[str, Callable[[str, Facts], bool]]] = [
+    ("folder:trip", lambda path, _: "/trip/" in path),
+    ("folder:/photos/trip/", lambda path, _: path.startswith("/photos/trip/")),
+    ("folder:/photos", lambda path, _: path.startswith("/photos/")),
+    ("folder:nowhere", lambda *_: False),
+    ("format:.jpg", lambda _, facts: facts.format == "JPEG"),
+    ("orientation:landscape", lambda _, facts: facts.width > facts.height),
+    ("orientation:portrait", lambda _, facts: facts.width < facts.height),
+    ("orientation:square", lambda _, facts: facts.width == facts.height > 0),
+    ("width:300", lambda _, facts: facts.width == 300),
+    ("width>=300", lambda _, facts: facts.width >= 300),
+    ("height>300", lambda _, facts: facts.height > 300),
+    ("width<300", lambda _, facts: 0 < facts.width < 300),
+    ("height<=300", lambda _, facts: 0 < facts.height <= 300),
+    ("side>=300", lambda _, facts: min(facts.width, facts.height) >= 300),
+    ("side<200", lambda _, facts: 0 < min(facts.width, facts.height) < 200),
+    ("camera:x100", lambda _, facts: "x100" in (facts.camera or "").lower()),
+    ("camera:_", lambda _, facts: "_" in (facts.camera or "")),
+    ('camera:"example x"', lambda _, facts: "example x" in (facts.camera or "").lower()),
+    ("place:yes", lambda _, facts: facts.latitude is not None),
+    ("place:no", lambda _, facts: facts.latitude is None),
+    ("near:60.1,24,12km", lambda _, facts: facts.latitude == 60.0),
+    ("near:60.1,24,11km", lambda *_: False),
+    ("taken:2024-06", lambda _, facts: (moment := facts.taken_at) is not None and f"{moment:%Y-%m}" == "2024-06"),
+    ("taken>=2024-06-30", lambda _, facts: f"{facts.taken_at or ''}" >= "2024-06-30"),
+    ("taken>2024-06", lambda _, facts: f"{facts.taken_at or ''}" >= "2024-07"),
+    ("taken<=2023", lambda _, facts: "" < f"{facts.taken_at or ''}" < "2024"),
+    ("taken<2024-06-30", lambda _, facts: "" < f"{facts.taken_at or ''}" < "2024-06-30"),
     (
-        Filter(taken_from=first_moment("2024-06"), taken_to=moment_after("2024-06")),
-        lambda _, facts: facts.taken_at is not None and (facts.taken_at.year, facts.taken_at.month) == (2024, 6),
-    ),
-    (
-        Filter(folder="trip", format="JPEG", min_side=400),
+        "folder:trip format:JPEG side>=400",
         lambda path, facts: "/trip/" in path and facts.format == "JPEG" and min(facts.width, facts.height) >= 400,
     ),
 ]
@@ -75,10 +84,18 @@ def ids(collection: Collection) -> dict[str, int]:
 
 @pytest.mark.parametrize(("where", "holds"), CASES)
 def test_a_filter_lets_through_just_the_rows_that_satisfy_it(
-    collection: Collection, ids: dict[str, int], where: Filter, holds: Callable[[str, Facts], bool]
+    collection: Collection, ids: dict[str, int], where: str, holds: Callable[[str, Facts], bool]
 ) -> None:
     expected = sorted(ids[path] for path, facts in FACTS.items() if holds(path, facts))
-    assert collection.catalog.matching(where, "images").tolist() == expected
+    assert collection.catalog.matching(Filter.parse(where), "images").tolist() == expected
+
+
+@pytest.mark.parametrize("where", [where for where, _ in CASES if " " not in where])
+def test_a_negated_condition_lets_through_all_others(collection: Collection, ids: dict[str, int], where: str) -> None:
+    matching, others = (
+        set(collection.catalog.matching(Filter.parse(text), "images").tolist()) for text in (where, f"-{where}")
+    )
+    assert others == set(ids.values()) - matching
 
 
 def test_a_search_under_a_filter_gives_the_k_best_of_those_that_satisfy_it(
@@ -87,8 +104,16 @@ def test_a_search_under_a_filter_gives_the_k_best_of_those_that_satisfy_it(
     for where, holds in CASES:
         nearest = [hit.path for hit in searcher.by_text("white", k=len(FACTS))]
         expected = [path for path in nearest if holds(str(path), FACTS[str(path)])]
-        hits = searcher.page([TextTerm("white")], k=2, where=where).hits
+        hits = searcher.page([TextTerm("white")], k=2, where=Filter.parse(where)).hits
         assert [hit.path for hit in hits] == expected[:2]
+
+
+def test_what_a_filter_says_reaches_sql_as_a_value(collection: Collection, ids: dict[str, int]) -> None:
+    for value in ("x') OR 1=1 --", "%", "'; DROP TABLE images; --", "\\"):
+        quoted = '"' + value.replace("\\", "\\\\") + '"'
+        for field in ("camera", "folder", "format"):
+            assert not len(collection.catalog.matching(Filter.parse(f"{field}:{quoted}"), "images"))
+    assert len(collection.catalog.paths()) == len(FACTS)
 
 
 def test_texts_are_filtered_by_their_image(collection: Collection, photos: Path, index: Callable[..., object]) -> None:
@@ -96,7 +121,7 @@ def test_texts_are_filtered_by_their_image(collection: Collection, photos: Path,
     (photos / "trip" / "blue.txt").write_text("three\n")
     index(photos)
     collection.catalog.follow([Root(str(photos))])
-    found = collection.catalog.texts(collection.catalog.matching(Filter(folder="trip"), "texts").tolist())
+    found = collection.catalog.texts(collection.catalog.matching(Filter.parse("folder:trip"), "texts").tolist())
     assert [text.text for text in found.values()] == ["three"]
 
 
@@ -115,24 +140,33 @@ def test_the_index_finds_the_same_among_some_ids_as_brute_force_does() -> None:
     assert index.search(rows[:1], 5, np.array([10_001], np.int64)).ids.tolist() == [[-1]]
 
 
-@pytest.mark.parametrize(
-    ("text", "start", "end"),
-    [
-        ("2024", datetime(2024, 1, 1), datetime(2025, 1, 1)),
-        ("2024-2", datetime(2024, 2, 1), datetime(2024, 3, 1)),
-        ("2023-12-31", datetime(2023, 12, 31), datetime(2024, 1, 1)),
-    ],
-)
-def test_a_date_is_a_year_a_month_or_a_day(text: str, start: datetime, end: datetime) -> None:
-    assert (first_moment(text), moment_after(text)) == (start, end)
+def test_what_is_near_is_found_wherever_on_the_earth(collection: Collection) -> None:
+    """Against the angle between vectors from the center of the earth."""
+    rng = np.random.default_rng(0)
+    places = np.stack([rng.uniform(-90, 90, 400), rng.uniform(-180, 180, 400)], axis=1)
+    places[:50] = rng.normal((48.2, 16.37), 0.1, (50, 2))
+    places[50:60, 0], places[60:70, 1] = (-90, 90) * 5, (-180, 180) * 5
+    vectors = unit_rows(np.full((1, 3), 50.0)).astype(np.float16)
+    facts = [Facts(1, 1, "PNG", latitude=north, longitude=east) for north, east in places.tolist()]
+    images = [NewImage(FileStamp(f"/{number}", 1, 1), bytes(32), some, vectors[0]) for number, some in enumerate(facts)]
+    collection.catalog.apply(Changes(added=images))
+    for center in [(48.2, 16.37), (90, 0), (-90, 77), (0, 180), (0, -180), (-33.5, 179.9), *places[::40].tolist()]:
+        angles = angles_between(places, np.array(center))
+        for radius_km in (1, 10, 500, 5_000, 12_000, 20_016):
+            near = Filter.parse(f"near:{center[0]},{center[1]},{radius_km}km")
+            expected = np.flatnonzero(angles * 6371.0088 <= radius_km) + 1
+            assert collection.catalog.matching(near, "images").tolist() == expected.tolist()
 
 
-@pytest.mark.parametrize("text", ["", "today", "2024-13", "2024-02-30", "0000-01", "9999-12-31", "24-06"])
-def test_what_is_no_date_is_refused_by_name(text: str) -> None:
-    with pytest.raises(BadQuery, match="is not a date"):
-        moment_after(text)
+def angles_between(places: np.ndarray, center: np.ndarray) -> np.ndarray:
+    points, point = (
+        np.stack([np.cos(north) * np.cos(east), np.cos(north) * np.sin(east), np.sin(north)], axis=-1)
+        for north, east in (np.radians(places.T), np.radians(center))
+    )
+    return np.arctan2(np.linalg.norm(np.cross(points, point), axis=-1), points @ point)
 
 
-def test_only_a_filter_without_fields_is_empty() -> None:
+def test_only_a_filter_without_conditions_is_empty() -> None:
     assert Filter().is_empty
-    assert not replace(Filter(), has_place=False).is_empty
+    assert Filter(show_sensitive=True).is_empty
+    assert not Filter.parse("place:no").is_empty

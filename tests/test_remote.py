@@ -34,10 +34,24 @@ def server(collection: Collection, encoder: ColorEncoder, photos: Path, index: B
 
 
 def asked(
-    server: str, *terms: Term, target: Target = "images", name: str | None = None, tags: Sequence[str] = ()
+    server: str,
+    *terms: Term,
+    target: Target = "images",
+    name: str | None = None,
+    where: str = "",
+    tags: Sequence[str] = (),
 ) -> list[Hit]:
     return ask(
-        server, terms, k=2, target=target, tags=tags, sensitive=HIDE, ranking="balanced", collection=name, token=TOKEN
+        server,
+        terms,
+        k=2,
+        target=target,
+        where=where,
+        tags=tags,
+        sensitive=HIDE,
+        ranking="balanced",
+        collection=name,
+        token=TOKEN,
     ).hits
 
 
@@ -62,6 +76,14 @@ def test_every_kind_of_term_finds_what_the_collection_itself_finds(
 def test_texts_are_found_in_a_collection_by_its_name(server: str) -> None:
     (hit,) = asked(server, TextTerm("red"), target="texts", name="collection")
     assert (hit.text, str(hit.path)) == ("a red square", "red.png")
+
+
+def test_a_filter_is_the_servers_to_read(server: str) -> None:
+    assert [hit.path.name for hit in asked(server, TextTerm("red"), where="-format:png width<99 format:bmp")] == [
+        "green.bmp"
+    ]
+    with pytest.raises(ServerError, match="answers 400: unknown field 'with'; did you mean width"):
+        asked(server, TextTerm("red"), where="with<99")
 
 
 def test_only_hits_with_the_tags_are_asked_for(server: str) -> None:

@@ -199,29 +199,29 @@ def crowd(collection: Collection) -> np.ndarray:
 
 
 @pytest.mark.parametrize("target", ["images", "texts"])
-@pytest.mark.parametrize("where", [Filter(), Filter(min_side=150), Filter(tags=("good",)), Filter(tags=("bad",))])
+@pytest.mark.parametrize("where", ["", "side>=150", "tag:good", "tag:bad"])
 @pytest.mark.parametrize("show", [False, True])
 @pytest.mark.parametrize("k", [1, 7, 150, 300])
 def test_a_search_gives_the_k_best_of_those_that_are_not_hidden(
-    collection: Collection, searcher: Searcher, crowd: np.ndarray, target: str, where: Filter, show: bool, k: int
+    collection: Collection, searcher: Searcher, crowd: np.ndarray, target: str, where: str, show: bool, k: int
 ) -> None:
     """Around the hidden ones, so that hundreds of neighbours are left out."""
     bad = crowd[:, 0] >= crowd[:, 1]
     assert 150 < bad.sum() < 250
     allowed = np.ones(COUNT, bool) if show else ~bad
-    if where.tags:
-        allowed &= bad if where.tags == ("bad",) else ~bad
-    if where.min_side:
+    if where.startswith("tag"):
+        allowed &= bad if where == "tag:bad" else ~bad
+    if where.startswith("side"):
         allowed &= np.arange(COUNT) + 100 >= 150
-    where = Filter(min_side=where.min_side, tags=where.tags, show_sensitive=show)
+    asked = Filter.parse(where, show_sensitive=show)
     query = np.array([1, 0.2, 0.1, 0], np.float32)
     scores = np.where(allowed, crowd @ (query / np.linalg.norm(query)), -np.inf)
     expected = [place + 1 for place in np.argsort(-scores, kind="stable")[: min(k, allowed.sum())]]
-    hits = searcher.search([VectorTerm(query)], k=k, target=target, where=where)
+    hits = searcher.search([VectorTerm(query)], k=k, target=target, where=asked)
     assert [hit.image_id for hit in hits] == expected
     paged, after = [], None
     while len(paged) < k:
-        page = searcher.page([VectorTerm(query)], k=41, target=target, where=where, after=after)
+        page = searcher.page([VectorTerm(query)], k=41, target=target, where=asked, after=after)
         paged += [hit.image_id for hit in page.hits]
         if (after := page.next) is None:
             break
@@ -234,13 +234,13 @@ def test_several_tags_are_all_wanted(
     paint(photos / "yellow.png", "yellow")
     index(photos)
     collection.tag(make_vocabulary(encoder, [Label("red"), Label("green"), Label("blue")], ["{}"], threshold=0.3))
-    hits = searcher.search([TextTerm("white")], where=Filter(tags=("red", "green")))
+    hits = searcher.search([TextTerm("white")], where=Filter.parse("tag:red tag:green"))
     assert [hit.path.name for hit in hits] == ["yellow.png"]
     with pytest.raises(BadQuery, match=r"the tag 'nothing'; there are: red, green, blue$"):
-        searcher.search([TextTerm("white")], where=Filter(tags=("red", "nothing")))
+        searcher.search([TextTerm("white")], where=Filter.parse("tag:red -tag:nothing"))
     collection.catalog.tags.clear()
     with pytest.raises(BadQuery, match="the tag 'red'; none has one until python -m indexer tag"):
-        searcher.search([TextTerm("white")], where=Filter(tags=("red",)))
+        searcher.search([TextTerm("white")], where=Filter.parse("tag:red"))
 
 
 def test_a_hidden_image_may_be_asked_with(searcher: Searcher, crowd: np.ndarray) -> None:

@@ -132,6 +132,17 @@ def test_filters_mean_the_same_in_a_url_and_in_json(
     assert names(client.post("/api/v1/search", json={"terms": [{"text": "red"}], "filter": asked})) == found
 
 
+def test_a_written_filter_means_the_same_in_a_url_and_in_json(client: FlaskClient) -> None:
+    where = "-format:png width>=24"
+    body = {"terms": [{"text": "red"}], "where": where}
+    found = names(client.get("/api/v1/search", query_string={"q": "red", "where": where}))
+    assert sorted(found) == ["blue.webp", "green.bmp"]
+    assert names(client.post("/api/v1/search", json=body)) == found
+    for name, value in (("where", "with>=1"), ("where", 1), ("filter", {"where": where})):
+        answer = client.post("/api/v1/search", json={**body, name: value})
+        assert (answer.status_code, answer.get_json()["error"]["code"]) == (400, "bad_query")
+
+
 def test_pages_follow_each_other_by_their_cursor(client: FlaskClient) -> None:
     everything = names(client.get("/api/v1/search?q=red"))
     found, after = [], ""

@@ -162,6 +162,43 @@ def test_filters_that_let_nothing_through_say_so(client: FlaskClient) -> None:
     assert 'href="/search?q=red"' in html
 
 
+def test_a_filter_is_written_and_kept(client: FlaskClient) -> None:
+    html = page(client, "/search?q=red&where=-format:png+-folder:trip")
+    assert tiles(html) == ["green.bmp"]
+    assert 'name="where" value="-format:png -folder:trip"' in html
+    assert asked(client, q="blue", where="width<9") == "/search?q=blue&where=width%3C9"
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("kamera:x", "Unknown field 'kamera'; did you mean camera?"),
+        ('camera:"', "The quote in"),
+        ("tag:dog", "'dog'"),
+        ("width>=-1", "'-1' is no whole number"),
+    ],
+)
+def test_a_filter_that_cannot_be_read_is_kept_with_what_is_wrong_beside_it(
+    client: FlaskClient, where: str, said: str
+) -> None:
+    answer = client.get("/search", query_string={"q": "red", "where": where})
+    html = answer.get_data(as_text=True)
+    assert answer.status_code == 400
+    field = re.search(r'<input name="where" value="([^"]*)"[^<]*aria-describedby="wrong"', html)
+    assert field
+    assert unescape(field[1]) == where
+    wrong = re.search(r'<p class="wrong" id="wrong" role="alert">([^<]*)</p>', html)
+    assert wrong
+    assert said in unescape(wrong[1])
+    assert 'href="/search?q=red"' in html
+    assert not tiles(html)
+
+
+def test_an_absolute_folder_is_one_below_a_followed_one(client: FlaskClient, photos: Path) -> None:
+    assert not tiles(page(client, f"/search?q=red&where=folder:{photos}"))
+    assert tiles(page(client, "/search?q=red&where=folder:/trip/")) == ["blue.webp"]
+
+
 def test_filters_are_offered_for_what_the_pictures_differ_in(client: FlaskClient) -> None:
     html = page(client, "/search?q=red")
     assert re.findall(r'<option value="([A-Z]+)"', html) == ["BMP", "PNG", "WEBP"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from search.prompts import PLACE, PLAIN, TEMPLATE_SETS
 from web.classify import MAX_PROMPTS
 from web.embed import MAX_ITEMS
-from web.schemas import AFTER, BASE64, COLLECTION, FILE, HITS, IMAGE_ID, SCORE, TEXT, URL, K
+from web.schemas import AFTER, BASE64, COLLECTION, FILE, HITS, IMAGE_ID, SCORE, TEXT, URL, WHERE, K
 from web.score import COLUMNS
 from web.shapes import Schema, array, fields, number, ref, some, string
 from web.terms import MAX_URLS
@@ -37,6 +37,7 @@ CLASSIFICATION: dict[str, Schema] = {
             "templates": TEMPLATES,
             "k": {**K, "default": NEAREST_TEXTS},
             "collection": COLLECTION,
+            "where": WHERE,
             "filter": ref("Filter"),
             "after": AFTER,
         }

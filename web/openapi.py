@@ -9,9 +9,8 @@ from web.classify_schemas import CLASSIFICATION
 from web.image_schemas import PICTURES
 from web.schemas import (
     COLLECTION,
-    FILTER_FIELDS,
+    FILTER_ARGUMENTS,
     IMAGE_ID,
-    PLACE_ARGUMENT,
     REFINED,
     SCHEMAS,
     TARGET,
@@ -65,7 +64,7 @@ def _paths(server: str) -> dict[str, Any]:
     q, k, target, collection = (
         _query(name, schema) for name, schema in (("q", TEXT), ("k", K), ("target", TARGET), ("collection", COLLECTION))
     )
-    refined = [_query(name, schema) for name, schema in {**FILTER_FIELDS, "place": PLACE_ARGUMENT, **REFINED}.items()]
+    refined = [_query(name, schema) for name, schema in {**FILTER_ARGUMENTS, **REFINED}.items()]
     return {
         "/search": {
             "get": _operation(

@@ -10,8 +10,10 @@ from flask.typing import ResponseReturnValue
 
 from search import lookup
 from search.classify import Nearest
+from search.errors import BadFilter
 from search.filters import Filter
 from search.query import IdTerm
+from search.searcher import Page
 from search.types import SHOW
 from web.current import choose_shelf, library_of
 from web.library import Shelf
@@ -51,23 +53,32 @@ def search() -> ResponseReturnValue:
     asked = Asked.read(request.args)
     if asked.is_empty:
         return redirect(url_for("pages.start"))
-    page = shelf.searcher.page(
-        asked.terms(shelf, library_of().uploads),
-        k=PAGE if asked.k is None else asked.k,
-        target=asked.target,
-        where=asked.where,
-        sort=asked.sort,
-        after=asked.after,
-    )
-    return render_template(
+    try:
+        page, wrong = _page(shelf, asked), None
+    except BadFilter as error:
+        page, wrong = Page([], None, None, None), error
+    shown = render_template(
         "results.html",
         asked=asked,
+        wrong=wrong,
         tiles=tiles_of_hits(shelf, page.hits),
         matched=page.matched,
         length=page.length,
         more=replace(asked, k=None, after=page.next) if page.next else None,
         sizes=shelf.sizes(),
         choices=shelf.choices(),
+    )
+    return shown, 400 if wrong else 200
+
+
+def _page(shelf: Shelf, asked: Asked) -> Page:
+    return shelf.searcher.page(
+        asked.terms(shelf, library_of().uploads),
+        k=PAGE if asked.k is None else asked.k,
+        target=asked.target,
+        where=asked.where,
+        sort=asked.sort,
+        after=asked.after,
     )
 
 

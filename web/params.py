@@ -5,29 +5,29 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 
-from search.errors import BadQuery
-from search.filters import ORIENTATIONS, Filter, first_moment, moment_after
+from search.errors import BadFilter, BadQuery
+from search.expression import Condition, condition, parse_conditions
+from search.filters import Filter
 from search.query import IdTerm, ImageTerm, Term, parse_text
 from search.ranking import Cursor
 from search.records import Tag
 from search.searcher import SORTS, Sort
-from search.types import HIDE, RANKINGS, SHOW, TARGETS, Ranking, Target
+from search.types import HIDE, RANKINGS, SENSITIVE, SHOW, TARGETS, Ranking, Target
 from web.library import Shelf
 from web.uploads import Uploads
 
 MAX_TEXT_LENGTH = 1_000
 
-T = TypeVar("T")
-
-FILTERS = ("folder", "from", "to", "format", "orientation", "min_side", "camera", "place", "tag", "sensitive")
+FILTERS = ("where", "folder", "from", "to", "format", "orientation", "min_side", "camera", "place", "tag", "sensitive")
 """The names of what narrows a search, in URLs, forms and JSON alike."""
 
 PLACES = {"yes": True, "no": False}
-SHOWN = {HIDE: False, SHOW: True}
 
-_ALIASES = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF"}
+_FIELDS = {"from": ("taken", ">="), "to": ("taken", "<="), "min_side": ("side", ">=")}
+"""Filters that are conditions of another name; field and operator."""
+
 _SHOWN = 40
 
 
@@ -90,7 +90,7 @@ class Asked:
 
     def tagged(self, tag: Tag) -> dict[str, Any]:
         """The arguments of the URL of the images with a tag, those first that look most like it."""
-        sensitive = {"sensitive": SHOW} if tag.sensitive or self.where.show_sensitive else {}
+        sensitive = {"sensitive": SHOW} if tag.sensitive or self.shows_sensitive else {}
         return Asked(q=tag.name, narrowed={"tag": tag.name, **sensitive}).to_args()
 
     def revealed(self) -> dict[str, Any]:
@@ -98,8 +98,13 @@ class Asked:
         return self.but(narrowed={**self.narrowed, "sensitive": SHOW})
 
     @property
+    def shows_sensitive(self) -> bool:
+        """Whether images with a sensitive tag are shown."""
+        return read_sensitive(self.narrowed.get("sensitive"))
+
+    @property
     def where(self) -> Filter:
-        """Raises BadQuery for a filter that cannot be read."""
+        """Raises BadFilter for a filter that cannot be read."""
         return read_filter(self.narrowed)
 
     def terms(self, shelf: Shelf, uploads: Uploads) -> list[Term]:
@@ -158,31 +163,30 @@ def read_cursor(text: str | None) -> Cursor | None:
 
 def read_sensitive(text: str | None) -> bool:
     """Whether images with a sensitive tag are shown."""
-    return _chosen("sensitive", text or HIDE, SHOWN) or False
+    if (text or HIDE) not in SENSITIVE:
+        raise BadQuery(f"sensitive is {(text or '')[:_SHOWN]!r}; choose one of {', '.join(SENSITIVE)}")
+    return text == SHOW
 
 
 def read_filter(values: Mapping[str, str]) -> Filter:
-    """The filters of a URL or a form, by their names in FILTERS; an empty one asks for nothing."""
+    """The filters of a URL or a form, by their names in FILTERS; an empty one asks for nothing.
+
+    Raises BadFilter, and BadQuery for `sensitive`.
+    """
     given = {name: text for name in FILTERS if (text := read_text(values.get(name, "")))}
-    format_ = given.get("format", "").upper().removeprefix(".")
-    return Filter(
-        folder=given.get("folder", "").strip("/")
-        or None,  # below a followed folder: absolute paths are nobody's business
-        taken_from=first_moment(given["from"]) if "from" in given else None,
-        taken_to=moment_after(given["to"]) if "to" in given else None,
-        format=_ALIASES.get(format_, format_) or None,
-        orientation=_chosen("orientation", given.get("orientation"), {name: name for name in ORIENTATIONS}),
-        min_side=read_number("min_side", given.get("min_side")),
-        camera=given.get("camera"),
-        has_place=_chosen("place", given.get("place"), PLACES),
-        tags=tuple(name for part in given.get("tag", "").split(",") if (name := part.strip())),
-        show_sensitive=read_sensitive(given.get("sensitive")),
-    )
+    show_sensitive = read_sensitive(given.pop("sensitive", None))
+    conditions = [_below(one) for one in parse_conditions(given.pop("where", ""))]
+    for tag in given.pop("tag", "").split(","):
+        conditions += [condition("tag", ":", tag.strip())] if tag.strip() else []
+    for name, text in given.items():
+        field, operator = _FIELDS.get(name, (name, ":"))
+        try:
+            conditions.append(_below(condition(field, operator, text)))
+        except BadFilter as error:
+            raise BadFilter(f"{name}: {error}" if name in _FIELDS else str(error)) from error
+    return Filter(tuple(conditions), show_sensitive)
 
 
-def _chosen(name: str, text: str | None, choices: Mapping[str, T]) -> T | None:
-    if text is None:
-        return None
-    if text not in choices:
-        raise BadQuery(f"{name} is {text[:_SHOWN]!r}; choose one of {', '.join(choices)}")
-    return choices[text]
+def _below(one: Condition) -> Condition:
+    """With a folder below a followed one: absolute paths are nobody's business."""
+    return replace(one, value=str(one.value).strip("/")) if one.field == "folder" else one

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from search.filters import ORIENTATIONS
+from search.expression import ORIENTATIONS
 from search.lookup import VERDICTS
 from search.query import MAX_WEIGHT
 from search.searcher import SORTS
@@ -58,6 +58,8 @@ SENSITIVE_FIELD = {
     "description": "images with a sensitive tag, and their texts",
 }
 
+WHERE = string("a filter, such as taken>=2024-06 -format:png near:48.2,16.37,10km; besides the others")
+
 FILTER_FIELDS: dict[str, Schema] = {
     "folder": string("in this folder, below a followed one, or in one below it"),
     "from": string("taken then or later: 2024, 2024-06 or 2024-06-21"),
@@ -71,6 +73,8 @@ FILTER_FIELDS: dict[str, Schema] = {
 }
 PLACE = {"type": "boolean", "description": "whether it says where it was taken"}
 PLACE_ARGUMENT = {"type": "string", "enum": list(PLACES), "description": PLACE["description"]}
+
+FILTER_ARGUMENTS: dict[str, Schema] = {"where": WHERE, **FILTER_FIELDS, "place": PLACE_ARGUMENT}
 
 REFINED: dict[str, Schema] = {"sort": SORT, "ranking": RANKING, "after": AFTER}
 
@@ -110,10 +114,11 @@ SCHEMAS: dict[str, Schema] = {
             "k": K,
             "target": TARGET,
             "collection": COLLECTION,
+            "where": WHERE,
             "filter": ref("Filter"),
             **REFINED,
         },
-        optional=("k", "target", "collection", "filter", *REFINED),
+        optional=("k", "target", "collection", "where", "filter", *REFINED),
     ),
     "SearchForm": some(
         {
@@ -122,8 +127,7 @@ SCHEMAS: dict[str, Schema] = {
             "k": K,
             "target": TARGET,
             "collection": COLLECTION,
-            **FILTER_FIELDS,
-            "place": PLACE_ARGUMENT,
+            **FILTER_ARGUMENTS,
             **REFINED,
         }
     ),

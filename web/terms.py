@@ -32,7 +32,8 @@ from web.params import (
 
 DEFAULT_K = 10
 MAX_TERMS = 16
-_FIELDS = ("terms", "k", "target", "collection", "filter", "sort", "ranking", "after")
+_FIELDS = ("terms", "k", "target", "collection", "where", "filter", "sort", "ranking", "after")
+_FILTERS = tuple(name for name in FILTERS if name != "where")
 MAX_URLS = 4
 _KINDS = ("text", "image_id", "image", "url", "vector")
 
@@ -88,25 +89,26 @@ def from_body(request: Request) -> Query:
         k=whole("k", body.get("k", DEFAULT_K)),
         target=read_target(string("target", body.get("target", "images"))),
         collection=string("collection", body.get("collection", "")),
-        where=json_filter(body.get("filter", {})),
+        where=json_filter(body),
         sort=read_sort(string("sort", body.get("sort", ""))),
         ranking=read_ranking(string("ranking", body.get("ranking", ""))),
         after=read_cursor(string("after", body.get("after", ""))),
     )
 
 
-def json_filter(value: Any) -> Filter:
-    """The filters of JSON, where a length is a number and whether there is a place is true or false."""
+def json_filter(body: Mapping[str, Any]) -> Filter:
+    """`where` and `filter` of a JSON body; in the latter a length is a number and a place true or false."""
+    value = body.get("filter", {})
     if not isinstance(value, dict):
         raise BadQuery('filter is an object like {"folder": "trips", "min_side": 1000, "place": true}')
-    if strangers := [name for name in value if name not in FILTERS]:
-        raise BadQuery(f"unknown filter {strangers[0][:40]!r}; there are: {', '.join(FILTERS)}")
+    if strangers := [name for name in value if name not in _FILTERS]:
+        raise BadQuery(f"unknown filter {strangers[0][:40]!r}; there are: {', '.join(_FILTERS)}")
     texts = {name: string(name, text) for name, text in value.items() if name not in ("min_side", "place")}
     if "min_side" in value:
         texts["min_side"] = str(whole("min_side", value["min_side"]))
     if "place" in value:
         texts["place"] = _place(value["place"])
-    return read_filter(texts)
+    return read_filter({**texts, "where": string("where", body.get("where", ""))})
 
 
 def _place(value: Any) -> str:

@@ -22,7 +22,7 @@ blueprint = Blueprint("texts", __name__, url_prefix="/api/v1")
 NEAREST_TEXTS = 5
 """How many texts, and as many labels, are returned unless told otherwise."""
 
-_FIELDS = ("labels", "templates", "k", "collection", "filter", "after")
+_FIELDS = ("labels", "templates", "k", "collection", "where", "filter", "after")
 
 
 @blueprint.get("/images/<int:image_id>/texts")
@@ -40,7 +40,7 @@ def texts_and_labels(image_id: int) -> dict[str, Any]:
         k=whole("k", body.get("k", NEAREST_TEXTS)),
         target="texts",
         collection=string("collection", body.get("collection", "")),
-        where=json_filter(body.get("filter", {})),
+        where=json_filter(body),
         sort="relevance",
         ranking="balanced",
         after=read_cursor(string("after", body.get("after", ""))),
