@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
         nargs="+",
         metavar="QUERY",
         help="words, ./picture.jpg (a path begins with ./, / or ~/) or id:123; several are added up; in quoted words "
-        "-word takes away",
+        '-word takes away; or a sum such as \'"a beach" + ./dog.jpg*0.5 - "people"\'',
     )
     parser.add_argument(
         "--collection", type=Path, metavar="DIR", help=f"where (default: {settings.collection}); a name with --server"

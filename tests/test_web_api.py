@@ -132,6 +132,16 @@ def test_filters_mean_the_same_in_a_url_and_in_json(
     assert names(client.post("/api/v1/search", json={"terms": [{"text": "red"}], "filter": asked})) == found
 
 
+def test_a_form_speaks_of_its_files_by_number(client: FlaskClient) -> None:
+    def ask(q: str, **fields: Any) -> list[str]:
+        files = [(io.BytesIO(picture(color)), f"{color}.png") for color in ("white", "blue", "green")]
+        return names(client.post("/api/v1/search", data={"image": files, "q": q, **fields}))
+
+    assert ask("upload:1 - upload:2 - upload:3")[0] == "red.png"
+    assert ask("upload:1*0.5 + upload:2*5 - upload:3")[0] == "blue.webp"
+    assert ask('upload:2*-1 + "red" - upload:3')[0] == "red.png"
+
+
 def test_a_written_filter_means_the_same_in_a_url_and_in_json(client: FlaskClient) -> None:
     where = "-format:png width>=24"
     body = {"terms": [{"text": "red"}], "where": where}

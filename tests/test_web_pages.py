@@ -6,7 +6,7 @@ import io
 import re
 from html import unescape
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote_plus, urlsplit
 
 import pytest
 from flask.testing import FlaskClient
@@ -160,6 +160,17 @@ def test_filters_that_let_nothing_through_say_so(client: FlaskClient) -> None:
     html = page(client, "/search?q=red&min_side=4096")
     assert "No picture is what the filters ask for" in html
     assert 'href="/search?q=red"' in html
+
+
+def test_a_sum_of_texts_ids_and_the_upload_is_asked(client: FlaskClient, collection: Collection) -> None:
+    by_name = {Path(path).name: known.id for path, known in collection.catalog.known_files("/").items()}
+    sums = f'"white" - id:{by_name["blue.webp"]} - "green"'
+    assert tiles(page(client, f"/search?q={quote_plus(sums)}"))[0] == "red.png"
+    url = asked(client, q='"white" - upload:1 - "green"', image=(io.BytesIO(picture("blue")), "a.png"))
+    assert tiles(page(client, url))[0] == "red.png"
+    page(client, "/search?q=" + quote_plus('"red" + id:99'), 404)
+    assert "There is no upload:1; 0 came with the query" in page(client, "/search?q=upload:1", 400)
+    assert tiles(page(client, "/search?q=" + quote_plus('"red" + ./nowhere.png')))  # a path is a text here
 
 
 def test_a_filter_is_written_and_kept(client: FlaskClient) -> None:

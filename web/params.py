@@ -10,7 +10,7 @@ from typing import Any
 from search.errors import BadFilter, BadQuery
 from search.expression import Condition, condition, parse_conditions
 from search.filters import Filter
-from search.query import IdTerm, ImageTerm, Term, parse_text
+from search.query import IdTerm, Term, parse_text
 from search.ranking import Cursor
 from search.records import Tag
 from search.searcher import SORTS, Sort
@@ -109,14 +109,17 @@ class Asked:
 
     def terms(self, shelf: Shelf, uploads: Uploads) -> list[Term]:
         """Raises BadQuery for a picture that is no longer held and NotFound for an unknown id."""
-        terms: list[Term] = [*parse_text(self.q)]
-        if self.id is not None:
-            shelf.record(self.id)
-            terms.append(IdTerm(self.id))
+        pictures: list[bytes] = []
         if self.picture is not None:
             if (upload := uploads.get(self.picture)) is None:
                 raise BadQuery("the picture of this search is no longer held here; give it again")
-            terms.append(ImageTerm(upload.data))
+            pictures.append(upload.data)
+        terms = parse_text(self.q, pictures)
+        if self.id is not None and not any(isinstance(term, IdTerm) and term.id == self.id for term in terms):
+            terms.append(IdTerm(self.id))
+        for term in terms:
+            if isinstance(term, IdTerm):
+                shelf.record(term.id)
         return terms
 
 

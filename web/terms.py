@@ -54,9 +54,7 @@ class Query:
 
 def from_arguments(values: Mapping[str, str], pictures: list[bytes] | None = None) -> Query:
     """From a URL or a form: `q`, the arguments that `refine` reads, and the files that came with it."""
-    terms: list[Term] = [ImageTerm(data) for data in pictures or ()]
-    terms += parse_text(read_text(values.get("q", "")))
-    return refine(_checked(terms), values)
+    return refine(_checked(parse_text(read_text(values.get("q", "")), pictures or ())), values)
 
 
 def refine(terms: list[Term], values: Mapping[str, str], default_k: int = DEFAULT_K) -> Query:
