@@ -78,6 +78,9 @@ def parser() -> argparse.ArgumentParser:
         default="balanced",
         help="the order: terms weigh alike and no image is near to all, or the cosine alone (default: %(default)s)",
     )
+    parser.add_argument(
+        "--exact", action="store_true", help="compare every vector, even where an index of codes is good enough"
+    )
     parser.add_argument("--device", default=settings.device, metavar="D", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
         "--runtime",
@@ -104,6 +107,7 @@ def _asked_of_server(arguments: argparse.Namespace, settings: Settings) -> Answe
         tags=arguments.tag,
         sensitive=arguments.sensitive,
         ranking=arguments.ranking,
+        exact=arguments.exact,
         collection=arguments.collection and str(arguments.collection),
         token=settings.token,
     )
@@ -137,6 +141,7 @@ def _searched(arguments: argparse.Namespace, settings: Settings) -> Answer:
             target=arguments.target,
             where=where,
             ranking=arguments.ranking,
+            exact=arguments.exact,
         )
         if not page.hits and not len(collection.index(arguments.target)):
             _note(f"{directory} holds no {arguments.target} yet")

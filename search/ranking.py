@@ -37,15 +37,16 @@ class Cursor:
         return ids.index(self.last) + 1 if self.last in ids else self.seen
 
 
-def rank(index: VectorIndex, query: Vectors, count: int, among: Ids | None) -> list[Neighbour]:
+def rank(index: VectorIndex, query: Vectors, count: int, among: Ids | None, *, exact: bool = False) -> list[Neighbour]:
     """The `count` nearest and those that score like the last, nearest first, equal ones by id.
 
     `among`, sorted ids, are all that count; None for the whole index. Fewer come only where there are no more.
+    With `exact` every vector is compared, whatever the kind of the index.
     """
     size = len(index) if among is None else len(among)
     asked = count + 1
     while True:
-        scores, ids = index.search(query[np.newaxis], asked, among)
+        scores, ids = index.search(query[np.newaxis], asked, among, exact=exact)
         found = [(score, id_) for score, id_ in zip(scores[0].tolist(), ids[0].tolist(), strict=True) if id_ >= 0]
         if len(found) <= count or found[-1][0] < found[count - 1][0] or asked >= size:
             break

@@ -37,6 +37,7 @@ def ask(
     tags: Sequence[str],
     sensitive: str,
     ranking: Ranking,
+    exact: bool,
     collection: str | None,
     token: str | None,
 ) -> Answer:
@@ -53,6 +54,7 @@ def ask(
         "k": k,
         "target": target,
         "ranking": ranking,
+        "exact": exact,
         "collection": collection or "",
         "where": where,
         "filter": {"tag": ",".join(tags), "sensitive": sensitive},

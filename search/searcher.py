@@ -61,6 +61,7 @@ class _Asked:
     ranking: Vectors
     target: Target
     without: frozenset[int]
+    exact: bool
 
 
 class Searcher:
@@ -109,9 +110,13 @@ class Searcher:
         target: Target = "images",
         where: Filter = _EVERYTHING,
         ranking: Ranking = "balanced",
+        exact: bool = False,
     ) -> list[Hit]:
-        """The hits of the weighted sum of `terms` that satisfy `where`; images asked by id are not among them."""
-        asked = self._ask(terms, k, target, ranking)
+        """The hits of the weighted sum of `terms` that satisfy `where`; images asked by id are not among them.
+
+        With `exact` every vector is compared, whatever the kind of the index.
+        """
+        asked = self._ask(terms, k, target, ranking, exact=exact)
         return [hit for hit, _ in self._scored(asked, self._following(asked, k, None, where)[:k])]
 
     def page(
@@ -123,13 +128,14 @@ class Searcher:
         where: Filter = _EVERYTHING,
         sort: Sort = "relevance",
         ranking: Ranking = "balanced",
+        exact: bool = False,
         after: Cursor | None = None,
     ) -> Page:
         """Like `search`, of the images that satisfy `where`, after the hits of the pages before, with strengths.
 
         Sorted by time the matches come, at most MAX_K of them, those without a time last; by relevance every image.
         """
-        asked = self._ask(terms, k, target, ranking)
+        asked = self._ask(terms, k, target, ranking, exact=exact)
         if sort == "relevance":
             found = self._strong(asked, self._following(asked, k + 1, after, where)[: k + 1])
             best = found
@@ -144,7 +150,7 @@ class Searcher:
         texts = [term.text for term in terms if isinstance(term, TextTerm)]
         return max(self.embedder.lengths(texts), key=lambda length: length.tokens) if texts else None
 
-    def _ask(self, terms: Sequence[Term], k: int, target: Target, ranking: Ranking) -> _Asked:
+    def _ask(self, terms: Sequence[Term], k: int, target: Target, ranking: Ranking, *, exact: bool) -> _Asked:
         if not 1 <= k <= MAX_K:
             raise BadQuery(f"k is {k}; it may be from 1 to {MAX_K}")
         parts = [
@@ -156,7 +162,7 @@ class Searcher:
         without = (
             frozenset(term.id for term in terms if isinstance(term, IdTerm)) if target == "images" else frozenset()
         )
-        return _Asked(parts, vector, ranked, target, without)
+        return _Asked(parts, vector, ranked, target, without, exact)
 
     def _following(self, asked: _Asked, count: int, after: Cursor | None, where: Filter) -> list[Hit]:
         """At least `count` hits after a page, all of the rest where there are fewer.
@@ -170,7 +176,7 @@ class Searcher:
         wanted = count + len(asked.without) + (after.seen if after else 0)
         while True:
             with timed("index", self._observe):
-                ranked = rank(index, asked.ranking, _WIDER * wanted if hidden else wanted, among)
+                ranked = rank(index, asked.ranking, _WIDER * wanted if hidden else wanted, among, exact=asked.exact)
             shown = [item for item in ranked if item[1] not in asked.without and item[1] not in hidden]
             rest = shown[after.following([id_ for _, id_ in shown]) if after else 0 :]
             with timed("hydrate", self._observe):

@@ -11,10 +11,14 @@ from search.changes import Changes
 from search.collection import Collection
 from search.errors import BadQuery
 from search.exact_index import ExactIndex
+from search.index import Ids, Neighbours, VectorIndex, Vectors
 from search.query import IdTerm, TextTerm
 from search.ranking import Cursor, rank
-from search.searcher import Searcher
+from search.searcher import SORTS, Searcher
+from search.types import Target
+from tests.colors import ColorEncoder
 from tests.conftest import Build, paint
+from web.app import create_app
 
 RED = [TextTerm("red")]
 
@@ -96,3 +100,59 @@ def test_ranking_closes_a_group_of_equal_scores_that_is_cut() -> None:
     index = ExactIndex.build(2, [(np.arange(1, 51), np.concatenate([rows[:45], [[0, 1]] * 5]).astype(np.float32))])
     ranked = rank(index, np.array([1, 0], np.float32), 3, None)
     assert [id_ for _, id_ in ranked] == list(range(1, 46))
+
+
+class Guessing:
+    """An index that misses the second neighbour unless it has to compare everything."""
+
+    kind = "guessing"
+
+    def __init__(self, inner: VectorIndex) -> None:
+        self._inner = inner
+
+    def __len__(self) -> int:
+        return len(self._inner)
+
+    def search(self, queries: Vectors, k: int, among: Ids | None = None, *, exact: bool = False) -> Neighbours:
+        found = self._inner.search(queries, k + 1, among)
+        missed = [] if exact or among is not None else [1]
+        return Neighbours(*(np.delete(part, missed, axis=1)[:, :k] for part in found))
+
+    def contents(self, start: int, count: int) -> tuple[Ids, Vectors]:
+        return self._inner.contents(start, count)
+
+    def save(self, file: Path) -> None:
+        self._inner.save(file)
+
+
+class GuessingCollection(Collection):
+    def index(self, target: Target) -> VectorIndex:
+        return Guessing(super().index(target))
+
+
+def test_exact_reaches_the_index_from_everywhere(
+    searcher: Searcher, many: Path, collection: Collection, encoder: ColorEncoder
+) -> None:
+    guessing = GuessingCollection.open(collection.directory)
+    loose = Searcher(guessing, lambda: encoder)
+    query = [IdTerm(1), TextTerm("white", 0.1)]
+    expected = [hit.id for hit in searcher.search(query, k=30)]
+    assert [hit.id for hit in loose.search(query, k=30)] != expected
+    assert [hit.id for hit in loose.search(query, k=30, exact=True)] == expected
+    for sort in SORTS:
+        pages = [searcher.page(query, k=30, sort=sort), loose.page(query, k=30, sort=sort, exact=True)]
+        assert [hit.id for hit in pages[0].hits] == [hit.id for hit in pages[1].hits]
+    client = create_app([guessing], lambda _model: encoder).test_client()
+    terms = [{"image_id": 1}, {"text": "white", "weight": 0.1}]
+    answers = {
+        exact: client.post("/api/v1/search", json={"terms": terms, "k": 30, "exact": exact}) for exact in (True, False)
+    }
+    found = {exact: [hit["id"] for hit in answer.get_json()["hits"]] for exact, answer in answers.items()}
+    assert found[True] == expected != found[False]
+    nearest = {
+        exact: client.get(f"/api/v1/images/1/similar?k=30&exact={exact}").get_json()["hits"] for exact in ("yes", "no")
+    }
+    assert [hit["id"] for hit in nearest["yes"]] == [hit.id for hit in searcher.by_id(1, k=30)]
+    assert nearest["yes"] != nearest["no"]
+    for wrong in (client.get("/api/v1/search?q=red&exact=1"), client.post("/api/v1/search", json={"exact": 1})):
+        assert wrong.status_code == 400

@@ -50,6 +50,7 @@ def asked(
         tags=tags,
         sensitive=HIDE,
         ranking="balanced",
+        exact=True,
         collection=name,
         token=TOKEN,
     ).hits

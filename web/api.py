@@ -86,6 +86,7 @@ def answer(query: Query) -> dict[str, Any]:
         where=query.where,
         sort=query.sort,
         ranking=query.ranking,
+        exact=query.exact,
         after=query.after,
     )
     tiles, links = tiles_of_hits(shelf, page.hits), Links()

@@ -55,6 +55,12 @@ def number(name: str, value: Any) -> float:
     return float(value)
 
 
+def boolean(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise BadQuery(f"{name} is {json.dumps(value)[:_SHOWN]}; give true or false")
+    return value
+
+
 def files(name: str, value: Any) -> list[bytes]:
     """What a list of base64 stands for."""
     return [file_bytes(f"{name}[{place}]", text) for place, text in enumerate(strings(name, value))]

@@ -11,7 +11,7 @@ from web.schemas import (
     COLLECTION,
     FILTER_ARGUMENTS,
     IMAGE_ID,
-    REFINED,
+    REFINED_ARGUMENTS,
     SCHEMAS,
     TARGET,
     TEXT,
@@ -64,7 +64,7 @@ def _paths(server: str) -> dict[str, Any]:
     q, k, target, collection = (
         _query(name, schema) for name, schema in (("q", TEXT), ("k", K), ("target", TARGET), ("collection", COLLECTION))
     )
-    refined = [_query(name, schema) for name, schema in {**FILTER_ARGUMENTS, **REFINED}.items()]
+    refined = [_query(name, schema) for name, schema in {**FILTER_ARGUMENTS, **REFINED_ARGUMENTS}.items()]
     return {
         "/search": {
             "get": _operation(

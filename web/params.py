@@ -23,7 +23,7 @@ MAX_TEXT_LENGTH = 1_000
 FILTERS = ("where", "folder", "from", "to", "format", "orientation", "min_side", "camera", "place", "tag", "sensitive")
 """The names of what narrows a search, in URLs, forms and JSON alike."""
 
-PLACES = {"yes": True, "no": False}
+YES_OR_NO = {"yes": True, "no": False}
 
 _FIELDS = {"from": ("taken", ">="), "to": ("taken", "<="), "min_side": ("side", ">=")}
 """Filters that are conditions of another name; field and operator."""
@@ -158,6 +158,13 @@ def read_ranking(text: str | None) -> Ranking:
         if ranking == (text or "balanced"):
             return ranking
     raise BadQuery(f"ranking is {(text or '')[:_SHOWN]!r}; choose one of {', '.join(RANKINGS)}")
+
+
+def read_exact(text: str | None) -> bool:
+    """Whether every vector is compared, whatever the kind of the index."""
+    if (text or "no") not in YES_OR_NO:
+        raise BadQuery(f"exact is {(text or '')[:_SHOWN]!r}; choose one of {', '.join(YES_OR_NO)}")
+    return YES_OR_NO[text or "no"]
 
 
 def read_cursor(text: str | None) -> Cursor | None:

@@ -9,7 +9,7 @@ from search.searcher import SORTS
 from search.settings import MAX_K
 from search.types import HIDE, RANKINGS, SENSITIVE, TARGETS
 from web.embed import MAX_ITEMS
-from web.params import MAX_TEXT_LENGTH, PLACES
+from web.params import MAX_TEXT_LENGTH, YES_OR_NO
 from web.shapes import Schema, array, fields, maybe, number, ref, some, string, whole
 from web.terms import DEFAULT_K, MAX_TERMS
 
@@ -72,11 +72,15 @@ FILTER_FIELDS: dict[str, Schema] = {
     "sensitive": SENSITIVE_FIELD,
 }
 PLACE = {"type": "boolean", "description": "whether it says where it was taken"}
-PLACE_ARGUMENT = {"type": "string", "enum": list(PLACES), "description": PLACE["description"]}
+PLACE_ARGUMENT = {"type": "string", "enum": list(YES_OR_NO), "description": PLACE["description"]}
 
 FILTER_ARGUMENTS: dict[str, Schema] = {"where": WHERE, **FILTER_FIELDS, "place": PLACE_ARGUMENT}
 
-REFINED: dict[str, Schema] = {"sort": SORT, "ranking": RANKING, "after": AFTER}
+EXACT = {"type": "boolean", "default": False, "description": "whether every vector is compared, whatever the index"}
+EXACT_ARGUMENT = {**EXACT, "type": "string", "enum": list(YES_OR_NO), "default": "no"}
+
+REFINED: dict[str, Schema] = {"sort": SORT, "ranking": RANKING, "exact": EXACT, "after": AFTER}
+REFINED_ARGUMENTS: dict[str, Schema] = {**REFINED, "exact": EXACT_ARGUMENT}
 
 PICTURES: dict[str, Schema] = {"image": BASE64, "image_id": IMAGE_ID, "url": URL}
 TERMS: dict[str, Schema] = {"text": TEXT, **PICTURES}
@@ -128,7 +132,7 @@ SCHEMAS: dict[str, Schema] = {
             "target": TARGET,
             "collection": COLLECTION,
             **FILTER_ARGUMENTS,
-            **REFINED,
+            **REFINED_ARGUMENTS,
         }
     ),
     "Term": {

@@ -16,12 +16,12 @@ from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm, parse_te
 from search.ranking import Cursor
 from search.searcher import Sort
 from search.types import Ranking, Target
-from web.body import FORMS, file_bytes, number, read_object, string, whole
+from web.body import FORMS, boolean, file_bytes, number, read_object, string, whole
 from web.current import fetch_of
 from web.params import (
     FILTERS,
-    PLACES,
     read_cursor,
+    read_exact,
     read_filter,
     read_number,
     read_ranking,
@@ -32,7 +32,7 @@ from web.params import (
 
 DEFAULT_K = 10
 MAX_TERMS = 16
-_FIELDS = ("terms", "k", "target", "collection", "where", "filter", "sort", "ranking", "after")
+_FIELDS = ("terms", "k", "target", "collection", "where", "filter", "sort", "ranking", "exact", "after")
 _FILTERS = tuple(name for name in FILTERS if name != "where")
 MAX_URLS = 4
 _KINDS = ("text", "image_id", "image", "url", "vector")
@@ -49,6 +49,7 @@ class Query:
     where: Filter
     sort: Sort
     ranking: Ranking
+    exact: bool
     after: Cursor | None
 
 
@@ -68,6 +69,7 @@ def refine(terms: list[Term], values: Mapping[str, str], default_k: int = DEFAUL
         where=read_filter(values),
         sort=read_sort(values.get("sort")),
         ranking=read_ranking(values.get("ranking")),
+        exact=read_exact(values.get("exact")),
         after=read_cursor(values.get("after")),
     )
 
@@ -90,6 +92,7 @@ def from_body(request: Request) -> Query:
         where=json_filter(body),
         sort=read_sort(string("sort", body.get("sort", ""))),
         ranking=read_ranking(string("ranking", body.get("ranking", ""))),
+        exact=boolean("exact", body.get("exact", False)),
         after=read_cursor(string("after", body.get("after", ""))),
     )
 
@@ -105,15 +108,8 @@ def json_filter(body: Mapping[str, Any]) -> Filter:
     if "min_side" in value:
         texts["min_side"] = str(whole("min_side", value["min_side"]))
     if "place" in value:
-        texts["place"] = _place(value["place"])
+        texts["place"] = "yes" if boolean("place", value["place"]) else "no"
     return read_filter({**texts, "where": string("where", body.get("where", ""))})
-
-
-def _place(value: Any) -> str:
-    for name, has_place in PLACES.items():
-        if value is has_place:
-            return name
-    raise BadQuery(f"place is {json.dumps(value)[:40]}; give true or false")
 
 
 def _checked(terms: list[Term]) -> list[Term]:

@@ -43,6 +43,7 @@ def texts_and_labels(image_id: int) -> dict[str, Any]:
         where=json_filter(body),
         sort="relevance",
         ranking="balanced",
+        exact=False,
         after=read_cursor(string("after", body.get("after", ""))),
     )
     labels, templates = strings("labels", body.get("labels", [])), read_templates(body.get("templates", PLAIN))
