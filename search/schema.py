@@ -200,10 +200,9 @@ def connect(file: Path) -> Engine:
     return engine
 
 
-def _between(*degrees: float | None) -> float | None:
+def _between(latitude: float | None, longitude: float | None, *other: float) -> float | None:
     """great_circle_m, and NULL where a place is not known."""
-    known = [value for value in degrees if value is not None]
-    return great_circle_m(*known) if len(known) == len(degrees) else None
+    return None if latitude is None or longitude is None else great_circle_m(latitude, longitude, *other)
 
 
 def create_tables(file: Path, encoder: str) -> None:

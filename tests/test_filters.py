@@ -158,6 +158,14 @@ def test_what_is_near_is_found_wherever_on_the_earth(collection: Collection) -> 
             assert collection.catalog.matching(near, "images").tolist() == expected.tolist()
 
 
+def test_a_place_of_which_half_is_known_is_not_near(collection: Collection) -> None:
+    vectors = unit_rows(np.full((1, 3), 50.0)).astype(np.float16)
+    half = NewImage(FileStamp("/half", 1, 1), bytes(32), Facts(1, 1, "PNG", latitude=48.2), vectors[0])
+    collection.catalog.apply(Changes(added=[half]))
+    assert not len(collection.catalog.matching(Filter.parse("near:48.2,16.37,20016km"), "images"))
+    assert len(collection.catalog.matching(Filter.parse("-near:48.2,16.37,20016km"), "images")) == 1
+
+
 def angles_between(places: np.ndarray, center: np.ndarray) -> np.ndarray:
     points, point = (
         np.stack([np.cos(north) * np.cos(east), np.cos(north) * np.sin(east), np.sin(north)], axis=-1)
