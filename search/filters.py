@@ -136,6 +136,8 @@ def _taken(compared: Operator, date: Date) -> ColumnElement[bool]:
 
 
 def _near(near: Near) -> ColumnElement[bool]:
-    """The latitudes first: they cost less than the distance."""
+    """Most places are told by sums of degrees, which cost less than the distance."""
+    weight, most = near.surely
+    way = func.abs(ImageRow.latitude - near.latitude) + weight * func.abs(ImageRow.longitude - near.longitude)
     distance_m = func.great_circle_m(ImageRow.latitude, ImageRow.longitude, near.latitude, near.longitude)
-    return and_(ImageRow.latitude.between(*near.latitudes), distance_m <= near.radius_m)
+    return and_(ImageRow.latitude.between(*near.latitudes), or_(way <= most, distance_m <= near.radius_m))

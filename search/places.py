@@ -13,6 +13,7 @@ EARTH_RADIUS_M = 6_371_008.8
 
 HALF_WAY_ROUND_KM = 20_016
 
+_ROUNDING = 1e-9
 _METERS = {"km": 1000.0, "m": 1.0}
 _NUMBER = r"\s*([+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*"
 _NEAR = re.compile(f"{_NUMBER},{_NUMBER},{_NUMBER}(km|m)", re.ASCII | re.IGNORECASE)
@@ -54,10 +55,24 @@ class Near:
         return self.distance * _METERS[self.unit]
 
     @property
+    def radius_degrees(self) -> float:
+        """Along a great circle."""
+        return math.degrees(self.radius_m / EARTH_RADIUS_M)
+
+    @property
     def latitudes(self) -> tuple[float, float]:
         """No place outside of these is near; a little wide, so that rounding costs none."""
-        reach = math.degrees(self.radius_m / EARTH_RADIUS_M) * (1 + 1e-9) + 1e-9
+        reach = self.radius_degrees * (1 + _ROUNDING) + _ROUNDING
         return self.latitude - reach, self.latitude + reach
+
+    @property
+    def surely(self) -> tuple[float, float]:
+        """Degrees of latitude and `weight` times those of longitude from here, up to `most` together, are near.
+
+        (weight, most). So long is the way along the parallel and then along a meridian, and none is shorter than the
+        great circle.
+        """
+        return math.cos(math.radians(self.latitude)), self.radius_degrees * (1 - _ROUNDING) - _ROUNDING
 
 
 def great_circle_m(latitude: float, longitude: float, other_latitude: float, other_longitude: float) -> float:
