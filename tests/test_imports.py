@@ -84,6 +84,7 @@ HOMES = {
     "matplotlib": {"indexer/plot.py"},
     "pyarrow": {"indexer/rows.py"},
     "watchfiles": {"indexer/watch.py"},
+    "cv2": {"search/local_features.py", "search/alignment.py"},
     "rawpy": {"search/raw.py"},
     "pillow_heif": {"search/image.py"},
 }

@@ -1,0 +1,202 @@
+"""The local features of a query picture and of an image -> how the image lies in the query, and whether it does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from search.local_features import GREY_SIDE, Features
+
+MIN_INLIERS = 4
+MIN_AGREEMENT = 0.75
+MIN_OVERLAP = 0.4
+"""From all of these on a picture is the same. On photographs no edit that was measured had an agreement below 0.81, and
+no two in the same frame above 0.75, but for those that shared a tenth of their area or a sixth, such as a logo."""
+
+_RATIO = 0.85
+_NEAR_PX = 6.0
+"""Keypoints of the query so near to each other are one place, and no rivals in the ratio test."""
+
+_TOLERANCE_PX = 6.0
+_TOLERANCE_DEGREES = 20.0
+_TOLERANCE_OCTAVES = 0.6
+_FRAME = 4 * GREY_SIDE
+_WINDOW = 7
+_MIN_CONTRAST = 3.0
+_MIN_CELLS = 60
+_AGREES = 0.5
+
+Matrix = NDArray[np.float64]
+Point = tuple[float, float]
+
+
+class Pairs(NamedTuple):
+    """Keypoints that match: their places in the query and in the image, (n,) each."""
+
+    query: NDArray[np.intp]
+    image: NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """How an image lies in a query picture, and what says so.
+
+    `matrix`, (2, 3), takes pixels of the image's version to pixels of the query's, which is `flipped` first where that
+    is true. `inliers` are keypoints that match in descriptor, place, angle and scale. `agreement`, [0, 1], is the share
+    of the common part, where it is not flat, whose grey levels correlate: other pictures in the same frame or with the
+    same logo share keypoints, but not what lies between.
+    """
+
+    matrix: Matrix
+    inliers: int
+    agreement: float
+    flipped: bool
+    overlap: float
+    """The common part: of the query or of the image, whichever it is more of."""
+    region: tuple[Point, ...]
+    """What the query shows of the image: a polygon of x and y in fractions of the image, clockwise or the reverse."""
+
+    @property
+    def same(self) -> bool:
+        near = self.inliers >= MIN_INLIERS and self.agreement >= MIN_AGREEMENT
+        return near and self.overlap >= MIN_OVERLAP
+
+    @property
+    def rotation(self) -> float:
+        """By how many degrees the image is turned clockwise in the query, (-180, 180]."""
+        return _rotation(self.matrix)
+
+    @property
+    def scale(self) -> float:
+        """How large a pixel of the image's version is in the query's."""
+        return _scale(self.matrix)
+
+
+def align(query: Features, mirrored: Features, image: Features) -> Alignment | None:
+    """The better of the query and its mirror image in which `image` lies; None where nothing speaks for either.
+
+    `grey` of the queries may have any size. Lowe's ratio test, then a similarity by RANSAC.
+    """
+    found = [_align(picture, image, flipped=flipped) for picture, flipped in ((query, False), (mirrored, True))]
+    return max((alignment for alignment in found if alignment), key=lambda one: (one.same, one.inliers), default=None)
+
+
+def _align(query: Features, image: Features, *, flipped: bool) -> Alignment | None:
+    pairs = _matched(query, image)
+    if len(pairs.query) < MIN_INLIERS:
+        return None
+    fitted, kept = cv2.estimateAffinePartial2D(
+        image.points[pairs.image], query.points[pairs.query], ransacReprojThreshold=_TOLERANCE_PX
+    )
+    if fitted is None:
+        return None
+    matrix = fitted.astype(np.float64)
+    if not _scale(matrix) > 0:
+        return None
+    consistent = kept.ravel().astype(bool) & _consistent(query, image, pairs, matrix)
+    inliers = len(np.unique(pairs.query[consistent]))
+    if not inliers:
+        return None
+    of_image, region = _region(query.size, image.size, matrix)
+    of_query = of_image * _scale(matrix) ** 2 * np.prod(image.size) / np.prod(query.size)
+    overlap = float(max(of_image, of_query))
+    return Alignment(matrix, inliers, _agreement(query, image, matrix), flipped, overlap, region)
+
+
+def _matched(query: Features, image: Features) -> Pairs:
+    """The nearest keypoint of the query for each of the image that has no rival elsewhere: Lowe 2004, 7.1."""
+    if len(query.points) < 2 or not len(image.points):
+        return Pairs(np.zeros(0, np.intp), np.zeros(0, np.intp))
+    cosines = image.descriptors @ query.descriptors.T
+    best = cosines.argmax(axis=1)
+    apart = np.linalg.norm(query.points[None] - query.points[best][:, None], axis=2) > _NEAR_PX
+    rival = np.where(apart, cosines, -1).max(axis=1)
+    unlike, rival_unlike = 1 - cosines[np.arange(len(best)), best], 1 - rival  # half the squared distances
+    at = np.flatnonzero(unlike < _RATIO**2 * rival_unlike)
+    return Pairs(best[at], at)
+
+
+def _consistent(query: Features, image: Features, pairs: Pairs, matrix: Matrix) -> NDArray[np.bool_]:
+    """Which pairs are turned and scaled as `matrix` says."""
+    turned = query.angles[pairs.query] - image.angles[pairs.image] - _rotation(matrix)
+    octaves = np.log2(query.scales[pairs.query] / image.scales[pairs.image] / _scale(matrix))
+    straight = np.abs((turned + 180) % 360 - 180) < _TOLERANCE_DEGREES
+    return np.asarray(straight & (np.abs(octaves) < _TOLERANCE_OCTAVES))
+
+
+def _agreement(query: Features, image: Features, matrix: Matrix) -> float:
+    """The share of the cells of the image's grey picture, around which it is not flat, that the query has likewise."""
+    ours, seen = _as_seen(query, image, matrix)
+    theirs = image.grey.astype(np.float32)
+    mean_ours, mean_theirs = _mean(ours, seen), _mean(theirs, seen)
+    variance_ours = _mean(ours * ours, seen) - mean_ours**2
+    variance_theirs = _mean(theirs * theirs, seen) - mean_theirs**2
+    covariance = _mean(ours * theirs, seen) - mean_ours * mean_theirs
+    textured = (seen > 0) & (np.maximum(variance_ours, variance_theirs) > _MIN_CONTRAST**2)
+    if textured.sum() < _MIN_CELLS:
+        return 0.0
+    correlation = covariance / np.sqrt(np.maximum(variance_ours * variance_theirs, 1e-3))
+    return float((correlation[textured] > _AGREES).mean())
+
+
+def _as_seen(query: Features, image: Features, matrix: Matrix) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The query's grey levels in the cells of the image's grey picture, and 1 where it has any, else 0."""
+    height, width = query.grey.shape
+    frame = np.diag([image.size[0] / _FRAME, image.size[1] / _FRAME, 1.0])
+    warp = np.diag([width / query.size[0], height / query.size[1]]) @ matrix @ frame
+    levels, inside = (
+        cv2.resize(
+            cv2.warpAffine(picture, warp, (_FRAME, _FRAME), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP),
+            (GREY_SIDE, GREY_SIDE),
+            interpolation=cv2.INTER_AREA,
+        ).astype(np.float32)
+        for picture in (query.grey, np.full_like(query.grey, 255))
+    )
+    return levels, (inside > 230).astype(np.float32)
+
+
+def _mean(values: NDArray[np.float32], seen: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Means over windows, of what is seen."""
+    window = (_WINDOW, _WINDOW)
+    total = cv2.boxFilter(values * seen, -1, window, normalize=False, borderType=cv2.BORDER_CONSTANT)
+    count = cv2.boxFilter(seen, -1, window, normalize=False, borderType=cv2.BORDER_CONSTANT)
+    return np.asarray(total / np.maximum(count, 1), np.float32)
+
+
+def _region(query: tuple[int, int], image: tuple[int, int], matrix: Matrix) -> tuple[float, tuple[Point, ...]]:
+    """How much of the image the query shows, [0, 1], and where."""
+    (width, height), back = query, cv2.invertAffineTransform(matrix)
+    corners = np.array([(0, 0, 1), (width, 0, 1), (width, height, 1), (0, height, 1)]) @ back.T / image
+    common = [(float(x), float(y)) for x, y in corners]
+    for axis, side, sign in ((0, 0.0, 1.0), (0, 1.0, -1.0), (1, 0.0, 1.0), (1, 1.0, -1.0)):
+        common = _clipped(common, axis, side, sign)
+    area = cv2.contourArea(np.array(common, np.float32)) if common else 0.0
+    return area, tuple((round(x, 4), round(y, 4)) for x, y in common)
+
+
+def _clipped(polygon: list[Point], axis: int, side: float, sign: float) -> list[Point]:
+    """The part of a convex polygon on one side of a line: a step of Sutherland and Hodgman 1974.
+
+    cv2.intersectConvexConvex finds nothing where two polygons are nearly the same, as for every mere recompression.
+    """
+    kept: list[Point] = []
+    for start, end in zip(polygon, polygon[1:] + polygon[:1], strict=True):
+        before, after = sign * (start[axis] - side), sign * (end[axis] - side)
+        if before >= 0:
+            kept.append(start)
+        if before * after < 0:
+            share = before / (before - after)
+            kept.append((start[0] + share * (end[0] - start[0]), start[1] + share * (end[1] - start[1])))
+    return kept
+
+
+def _rotation(matrix: Matrix) -> float:
+    return float(np.degrees(np.arctan2(matrix[1, 0], matrix[0, 0])))
+
+
+def _scale(matrix: Matrix) -> float:
+    return float(np.hypot(matrix[0, 0], matrix[1, 0]))

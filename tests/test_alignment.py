@@ -1,0 +1,122 @@
+"""An edited picture is told from others that look like it, or that share its frame, and where it lies is measured."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from benchmarks.edits import Edit, caption, edits_beside, logo, screenshot
+from indexer.bench_pictures import picture
+from search.alignment import Alignment, align
+from search.local_features import both_ways, features_of, packed, shrunk, unpacked
+
+SIZE = (320, 240)
+KEYPOINTS = 64
+
+
+def made(seed: int) -> Image.Image:
+    return picture(np.random.default_rng(seed), SIZE)
+
+
+def aligned(query: Image.Image, image: Image.Image) -> Alignment | None:
+    """As a lookup does it: the query in full, the image as the catalog keeps it."""
+    return align(*both_ways(query), unpacked(packed(features_of(shrunk(image), count=KEYPOINTS))))
+
+
+def same(query: Image.Image, image: Image.Image) -> bool:
+    found = aligned(query, image)
+    return found is not None and found.same
+
+
+@pytest.mark.parametrize("name", edits_beside(made(1)))
+def test_an_edited_picture_is_the_same_and_another_is_not(name: str) -> None:
+    edit = edits_beside(made(1))[name]
+    edited = edit(made(0), random.Random(0))
+    assert same(edited, made(0))
+    assert not same(edited, made(2))
+
+
+@pytest.mark.parametrize("edit", [caption, logo, screenshot], ids=lambda edit: edit.__name__)
+def test_two_pictures_in_the_same_frame_are_not_the_same(edit: Edit) -> None:
+    assert not same(edit(made(0), random.Random(0)), edit(made(2), random.Random(0)))
+
+
+def test_what_a_crop_shows_of_the_picture_is_known() -> None:
+    found = aligned(made(0).crop((64, 48, 288, 216)), made(0))
+    assert found is not None
+    expected = np.array([(0.2, 0.2), (0.9, 0.2), (0.9, 0.9), (0.2, 0.9)])
+    for corner in found.region:
+        assert np.abs(expected - corner).max(axis=1).min() < 0.02
+    assert len(found.region) == 4
+    assert (round(found.rotation), found.scale, found.flipped) == (0, pytest.approx(1, abs=0.02), False)
+
+
+@pytest.mark.parametrize("degrees", [90, -90, 7, 180])
+def test_by_how_much_a_picture_was_turned_is_known(degrees: int) -> None:
+    """Pillow turns counter-clockwise."""
+    found = aligned(made(0).rotate(degrees, Image.Resampling.BICUBIC, expand=True), made(0))
+    assert found is not None
+    assert (found.rotation + degrees + 180) % 360 - 180 == pytest.approx(0, abs=1.5)
+    assert not found.flipped
+
+
+def test_a_mirror_image_is_known_as_one() -> None:
+    found = aligned(ImageOps.mirror(made(0)), made(0))
+    assert found is not None
+    assert (found.flipped, round(found.rotation)) == (True, 0)
+
+
+def test_a_picture_without_any_feature_is_like_no_other() -> None:
+    plain = Image.new("RGB", SIZE, "red")
+    assert aligned(plain, plain) is None
+    assert aligned(made(0), plain) is None
+    assert aligned(plain, made(0)) is None
+
+
+def test_what_is_kept_of_features_is_small_and_near_to_them() -> None:
+    features = features_of(shrunk(made(0)), count=KEYPOINTS)
+    record = packed(features)
+    kept = unpacked(record)
+    assert 30 < len(kept.points) <= KEYPOINTS
+    assert len(record) == 1028 + 70 * len(kept.points)
+    assert kept.size == features.size == SIZE
+    assert np.abs(kept.points - features.points).max() < 0.01
+    assert np.abs(np.log2(kept.scales / features.scales)).max() < 0.05
+    assert np.abs((kept.angles - features.angles + 180) % 360 - 180).max() < 1
+    assert np.einsum("nd,nd->n", kept.descriptors, features.descriptors).min() > 0.98
+    assert (kept.grey == features.grey).all()
+
+
+def test_keypoints_are_taken_from_all_over_the_picture() -> None:
+    half = Image.new("RGB", SIZE, "gray")
+    half.paste(made(0).crop((0, 0, 160, 240)), (0, 0))
+    half.paste(made(2).resize((160, 240)).point(lambda level: 64 + level // 2), (160, 0))
+    points = features_of(shrunk(half), count=32).points
+    assert 10 <= (points[:, 0] < 160).sum() <= 22
+
+
+@pytest.mark.slow
+def test_photographs_are_told_from_those_that_are_nearest_to_them(shared: Path) -> None:
+    """The nearest by ViT-B/32 of twelve photographs, in every edit."""
+    rows = json.loads((shared / "data/clip_space/image_rows.json").read_text())
+    vectors = np.load(shared / "data/clip_space/image_vectors.npy").astype(np.float32)
+    at = [row for row, facts in enumerate(rows) if facts["photo"]]
+    photos = [Image.open(shared / "data/photos" / rows[row]["photo"]).convert("RGB") for row in at]
+    cosines = vectors[at] @ vectors[at].T
+    np.fill_diagonal(cosines, -1)
+    found, mistaken, asked = 0, 0, 0
+    shared_frames = {"caption", "logo", "border", "screenshot"}
+    for number in range(0, len(photos), len(photos) // 11):
+        nearest = photos[int(cosines[number].argmax())]
+        for name, edit in edits_beside(photos[number - 1]).items():
+            edited = edit(photos[number], random.Random(number))
+            asked += 1
+            found += same(edited, photos[number])
+            mistaken += same(edited, nearest)
+            mistaken += name in shared_frames and same(edited, edit(nearest, random.Random(-number)))
+    assert (found / asked, mistaken) == (pytest.approx(1, abs=0.01), 0)
