@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.features import describe
 from indexer.load import Loaded, Reader, ahead
 from indexer.plan import Plan, Work, make_plan
 from indexer.report import Report
@@ -26,7 +27,7 @@ from search.collection import Collection
 from search.errors import NoTextTower
 from search.image import SCALED
 from search.long_texts import encode_long
-from search.settings import MAX_PIXELS
+from search.settings import KEYPOINTS, MAX_PIXELS
 from search.types import IndexPolicy, Root
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ FILES_A_TRANSACTION = 1024
 @dataclass(frozen=True, slots=True)
 class Options:
     """How much at once: images through the model, threads that decode; the pixel limit; whether captions that do not
-    fit the model are embedded in parts or their beginning only; whether JPEGs are decoded whole; and what the index
-    shall be, None for the same as before.
+    fit the model are embedded in parts or their beginning only; whether JPEGs are decoded whole; how many local
+    features are kept of a picture; and what the index shall be, None for the same as before.
     """
 
     batch_size: int = 64
@@ -52,6 +53,7 @@ class Options:
     split_captions: bool = True
     publish_seconds: float = PUBLISH_SECONDS
     exact_decode: bool = False
+    keypoints: int = KEYPOINTS
     index: IndexPolicy | None = None
 
     def short_side(self, encoder: Encoder) -> int | None:
@@ -104,6 +106,8 @@ class _Build:
         self._read([work for plan in plans for work in plan.to_read])
         self._recaption([work for plan in plans for work in plan.to_recaption])
         self._sweep(plans)
+        if self._options.keypoints:
+            self._report.described = describe(self._collection.catalog.features, self._options, self._stop)
         self._publish()
         report = self._report
         report.interrupted = self._stop.is_set()
@@ -147,7 +151,9 @@ class _Build:
     ) -> Iterator[tuple[list[Loaded], dict[bytes, StoredVector]]]:
         """Batches of read files with the vectors of their new contents, by digest."""
         encoder = self._encoder()
-        reader = Reader(encoder.preprocess, self._options.max_pixels, known, self._options.short_side(encoder))
+        options = self._options
+        short_side = options.short_side(encoder)
+        reader = Reader(encoder.preprocess, options.max_pixels, known, short_side, options.keypoints)
         sent: deque[tuple[list[Loaded], list[bytes]]] = deque()
 
         def pixels() -> Iterator[NDArray[np.uint8]]:

@@ -16,6 +16,7 @@ from indexer.options import (
     collection_option,
     device_option,
     index_options,
+    keypoints_option,
     model_option,
     positive,
     speed_options,
@@ -100,6 +101,7 @@ def parser() -> argparse.ArgumentParser:
             default="split",
             help="embed captions that do not fit the model in parts, or their beginning only (default: %(default)s)",
         )
+        keypoints_option(by_name[name])
         index_options(by_name[name])
     by_name["verify"].add_argument("--repair", action="store_true", help="make again what is derived, then check again")
     by_name["models"].add_argument(

@@ -181,6 +181,7 @@ def _run(
     asked = replace(
         options_of(arguments),
         split_captions=arguments.long_captions == "split",
+        keypoints=arguments.keypoints,
         index=_index_policy(collection.published().policy, arguments),
     )
     with tqdm(unit=" images", disable=None, dynamic_ncols=True) as bar:

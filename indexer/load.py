@@ -18,6 +18,7 @@ from indexer.captions import Captions, read_captions
 from indexer.plan import Work
 from search.errors import BadPicture
 from search.image import decode_picture, digest_of, read_file
+from search.local_features import record_of
 from search.types import Facts
 
 T = TypeVar("T")
@@ -38,6 +39,7 @@ class Loaded:
     digest: bytes = b""
     facts: Facts | None = None
     pixels: NDArray[np.uint8] | None = None
+    features: bytes | None = None
     captions: Captions = Captions(())  # noqa: RUF009 (frozen)
     reason: str | None = None
 
@@ -46,13 +48,15 @@ class Loaded:
 class Reader:
     """Reads one file. A digest in `known` is not decoded: the catalog has its vector.
 
-    `short_side` is what a scaled decode must leave; without one everything is decoded whole.
+    `short_side` is what a scaled decode must leave; without one everything is decoded whole. Of the local features so
+    many `keypoints` are kept, of 0 nothing.
     """
 
     preprocess: Preprocess
     max_pixels: int
     known: Collection[bytes] = ()
     short_side: int | None = None
+    keypoints: int = 0
 
     def read(self, work: Work) -> Loaded:
         started = time.perf_counter()
@@ -60,15 +64,16 @@ class Reader:
         try:
             data = read_file(path)
             digest = digest_of(data)
-            facts, pixels = (None, None) if digest in self.known else self._decode(data)
+            facts, pixels, features = (None, None, None) if digest in self.known else self._decode(data)
         except BadPicture as error:
             return Loaded(work, time.perf_counter() - started, reason=str(error))
         captions = read_captions(path, work.found.sidecars)
-        return Loaded(work, time.perf_counter() - started, digest, facts, pixels, captions)
+        return Loaded(work, time.perf_counter() - started, digest, facts, pixels, features, captions)
 
-    def _decode(self, data: bytes) -> tuple[Facts, NDArray[np.uint8]]:
+    def _decode(self, data: bytes) -> tuple[Facts, NDArray[np.uint8], bytes | None]:
         picture = decode_picture(data, max_pixels=self.max_pixels, short_side=self.short_side)
-        return picture.facts, self.preprocess(picture.image)
+        features = record_of(picture.image, self.keypoints) if self.keypoints else None
+        return picture.facts, self.preprocess(picture.image), features
 
 
 def ahead(function: Callable[[T], R], items: Iterable[T], *, workers: int, look_ahead: int) -> Iterator[R]:

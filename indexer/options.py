@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from search.prompts import PLACE, PLAIN, TEMPLATE_SETS
-from search.settings import MAX_MEGAPIXELS, Settings
+from search.settings import KEYPOINTS, MAX_KEYPOINTS, MAX_MEGAPIXELS, Settings
 from search.types import INDEX_KINDS, MIN_RECALL, PRECISIONS, RUNTIMES
 
 
@@ -94,6 +94,18 @@ def index_options(verb: argparse.ArgumentParser) -> None:
         type=share,
         metavar="R",
         help=f"the recall@10 that a scan must reach, or every vector is compared ({MIN_RECALL}); remembered",
+    )
+
+
+def keypoints_option(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--keypoints",
+        type=int,
+        choices=range(MAX_KEYPOINTS + 1),
+        default=KEYPOINTS,
+        metavar="N",
+        help=f"local features kept of each new image, 0 to {MAX_KEYPOINTS}, 70 bytes each: lookups and duplicates tell "
+        "edited copies by them (default: %(default)s)",
     )
 
 

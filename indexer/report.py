@@ -8,7 +8,8 @@ from typing import Any
 
 @dataclass(slots=True)
 class Report:
-    """Counts of files. `encoded` counts the pictures that went through the model.
+    """Counts of files. `encoded` counts the pictures that went through the model, `described` those that were indexed
+    before without local features and have them now.
 
     `decode_seconds` is the sum over the loader's threads; `wait_seconds` is how long the encoder had nothing to do.
     `unreadable` says why of each place that the walk could not look into, `bad_captions` what was left out of which
@@ -24,6 +25,7 @@ class Report:
     removed: int = 0
     failed: int = 0
     encoded: int = 0
+    described: int = 0
     seconds: float = 0.0
     decode_seconds: float = 0.0
     wait_seconds: float = 0.0
@@ -36,7 +38,16 @@ class Report:
     @property
     def wrote(self) -> bool:
         """Whether the collection is different now."""
-        counts = (self.new, self.changed, self.moved, self.copied, self.recaptioned, self.removed, self.failed)
+        counts = (
+            self.new,
+            self.changed,
+            self.moved,
+            self.copied,
+            self.recaptioned,
+            self.removed,
+            self.failed,
+            self.described,
+        )
         return any(counts)
 
     @property

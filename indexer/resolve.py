@@ -139,7 +139,7 @@ class Resolver:
         changes = batch.changes
         changes.recaptioned = {row: _pairs(texts, vectors) for row, texts in recaption.items()}
         changes.added = [
-            NewImage(item.work.found.stamp, item.digest, facts, vector, _pairs(texts, vectors))
+            NewImage(item.work.found.stamp, item.digest, facts, vector, _pairs(texts, vectors), item.features)
             for (item, facts, vector), texts in zip(batch.added, captions, strict=True)
         ]
         return changes

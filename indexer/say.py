@@ -40,6 +40,8 @@ def report(done: Report) -> str:
             f"decode {done.decode_seconds:.1f} s on threads, waited {done.wait_seconds:.1f} s for it, "
             f"encode {done.encode_seconds:.1f} s, write {done.write_seconds:.1f} s"
         )
+    if done.described:
+        lines.append(f"{done.described:,} indexed before have their local features now")
     lines += [f"could not be read, what is known of it is kept: {path}: {why}" for path, why in done.unreadable.items()]
     bad = list(done.bad_captions)
     lines += [f"captions left out: {problem}" for problem in bad[:SHOWN]] + _more(bad)
@@ -60,6 +62,7 @@ def status(facts: dict[str, Any]) -> str:
         f"images      {facts['images']:,}",
         f"texts       {facts['texts']:,}",
         *([f"tags        {_tagged(facts['tags'])}"] if facts["tags"]["labels"] else []),
+        f"features    {_featured(**facts['local_features'])}",
         f"index       {facts['index']}, {_recalls(facts['recall'])}generation {facts['generation']}"
         + ("" if facts["published"] else "; not up to date: run python -m indexer update"),
         f"on disk     {sizes}",
@@ -69,6 +72,10 @@ def status(facts: dict[str, Any]) -> str:
         *(f"            {failure['path']}: {failure['reason']}" for failure in facts["failures"][:SHOWN]),
     ]
     return "\n".join(lines + _more(facts["failures"]))
+
+
+def _featured(images: int, size_bytes: int) -> str:
+    return f"local ones of {images:,} images, {_megabytes(size_bytes)} of the catalog"
 
 
 def _recalls(recall: dict[str, dict[str, float]]) -> str:

@@ -34,6 +34,7 @@ def facts_of(collection: Collection) -> dict[str, Any]:
         "images": counts["images"],
         "texts": counts["texts"],
         "tags": tag_facts(collection),
+        "local_features": catalog.features.totals()._asdict(),
         "index": collection.index("images").kind,
         "recall": {target: collection.recall(target) for target in TARGETS},
         "generation": state.generation,

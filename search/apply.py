@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, update
+from sqlalchemy import Connection, bindparam, delete, insert, literal, select, update
 
 from search.changes import Caption, Changes, Failure, FileStamp, NewImage, StoredVector
-from search.schema import Base, FailureRow, FilePath, ImageRow, StateRow, TextRow
+from search.schema import Base, FailureRow, FilePath, ImageRow, LocalFeaturesRow, StateRow, TextRow
 from search.types import Facts
 
 
@@ -54,9 +54,20 @@ def _add(connection: Connection, added: Sequence[NewImage]) -> None:
         {**_values(image.stamp), **_values(image.facts), "digest": image.digest, "vector": _stored(image.vector)}
         for image in added
     ]
-    ids = connection.execute(insert(ImageRow).returning(ImageRow.id, sort_by_parameter_order=True), rows).scalars()
+    returning = insert(ImageRow).returning(ImageRow.id, sort_by_parameter_order=True)
+    ids = connection.execute(returning, rows).scalars().all()
+    _add_features(connection, dict(zip(ids, added, strict=True)))
     captions = [row for id_, image in zip(ids, added, strict=True) for row in _caption_rows(id_, image.captions)]
     insert_all(connection, TextRow, captions)
+
+
+def _add_features(connection: Connection, added: dict[int, NewImage]) -> None:
+    records = [{"image_id": id_, "record": image.features} for id_, image in added.items() if image.features]
+    insert_all(connection, LocalFeaturesRow, records)
+    for id_, image in added.items():
+        if not image.features and image.digest:
+            same = select(literal(id_), LocalFeaturesRow.record).join(ImageRow).where(ImageRow.digest == image.digest)
+            connection.execute(insert(LocalFeaturesRow).from_select(["image_id", "record"], same.limit(1)))
 
 
 def _fail(connection: Connection, changes: Changes) -> None:

@@ -13,7 +13,8 @@ from search.schema import ImageRow, TextRow
 from search.types import Facts
 
 _FACTS = [getattr(ImageRow, fact.name) for fact in fields(Facts)]
-_SQL_VARIABLES = 10_000
+SQL_VARIABLES = 10_000
+"""Most values in one statement."""
 
 
 class StoredImage(NamedTuple):
@@ -54,8 +55,8 @@ def vectors_at(engine: Engine, paths: Sequence[str]) -> dict[str, bytes]:
     with engine.connect() as connection:
         if not connection.execute(select(func.max(ImageRow.id))).scalar():
             return found
-        for start in range(0, len(paths), _SQL_VARIABLES):
-            some = ImageRow.path.in_(paths[start : start + _SQL_VARIABLES])
+        for start in range(0, len(paths), SQL_VARIABLES):
+            some = ImageRow.path.in_(paths[start : start + SQL_VARIABLES])
             found.update(
                 (path, vector)
                 for path, vector in connection.execute(select(ImageRow.path, ImageRow.vector).where(some))

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from sqlalchemy import Engine, Executable, delete, func, insert, select, update
 
 from search.apply import apply, insert_all
-from search.bulk import StoredImage, stored_images, vectors_at
+from search.bulk import SQL_VARIABLES, StoredImage, stored_images, vectors_at
 from search.changes import Changes, StoredVector
 from search.errors import SchemaTooNew
+from search.feature_records import FeatureRecords
 from search.files import replace_file
 from search.filters import Filter, at_or_under, satisfied
 from search.records import Choices, ImageRecord, KnownFailure, KnownFile, Original, State, TextRecord
@@ -39,7 +40,6 @@ _ROWS: dict[Target, type[ImageRow] | type[TextRow]] = {"images": ImageRow, "text
 _FACTS = [getattr(ImageRow, fact.name) for fact in fields(Facts)]
 _STATE = [getattr(StateRow, name) for name in State._fields]
 _VECTOR_ROWS = 20_000
-_SQL_VARIABLES = 10_000
 
 
 class Catalog:
@@ -47,7 +47,7 @@ class Catalog:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.tags = Tags(engine)
+        self.tags, self.features = Tags(engine), FeatureRecords(engine)
 
     @classmethod
     def create(cls, file: Path, identity: EncoderIdentity) -> None:
@@ -116,8 +116,8 @@ class Catalog:
         """The vectors of those texts that some image already carries."""
         columns = select(TextRow.text, TextRow.vector)
         found: dict[str, StoredVector] = {}
-        for start in range(0, len(texts), _SQL_VARIABLES):
-            rows = self._rows(columns.where(TextRow.text.in_(texts[start : start + _SQL_VARIABLES])))
+        for start in range(0, len(texts), SQL_VARIABLES):
+            rows = self._rows(columns.where(TextRow.text.in_(texts[start : start + SQL_VARIABLES])))
             found.update({text: _vector(vector) for text, vector in rows})
         return found
 

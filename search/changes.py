@@ -36,13 +36,17 @@ class Caption:
 
 @dataclass(frozen=True, slots=True)
 class NewImage:
-    """A row to add, with the captions of the picture."""
+    """A row to add, with the captions of the picture and its packed local features.
+
+    Without features it gets those of a row with the same content, if there are any.
+    """
 
     stamp: FileStamp
     digest: bytes
     facts: Facts
     vector: StoredVector
     captions: Sequence[Caption] = ()
+    features: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,11 @@ def packed(features: Features) -> bytes:
     return head.tobytes() + points.tobytes()
 
 
+def record_of(image: Image.Image, keypoints: int) -> bytes:
+    """What a catalog keeps of an upright RGB picture."""
+    return packed(features_of(shrunk(image), count=keypoints))
+
+
 def unpacked(record: bytes) -> Features:
     """What `packed` made, to the accuracy that it keeps."""
     head = np.frombuffer(record, _HEAD, 1)[0]

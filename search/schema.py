@@ -29,7 +29,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from search.errors import CollectionError
 from search.places import great_circle_m
 
-SCHEMA_VERSION = "0002"
+SCHEMA_VERSION = "0003"
 """The newest revision in search/migrations."""
 
 BUSY_TIMEOUT_S = 30
@@ -132,6 +132,15 @@ class TagRow(Base):
     image_id: Mapped[int] = mapped_column(ForeignKey("images.id", ondelete="CASCADE"), primary_key=True)
     label_id: Mapped[int] = mapped_column(ForeignKey("labels.id", ondelete="CASCADE"), primary_key=True, index=True)
     probability: Mapped[float]
+
+
+class LocalFeaturesRow(Base):
+    """The local features of one image, as search.local_features packs them: an edited copy is told by them."""
+
+    __tablename__ = "local_features"
+
+    image_id: Mapped[int] = mapped_column(ForeignKey("images.id", ondelete="CASCADE"), primary_key=True)
+    record: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class FailureRow(Base):

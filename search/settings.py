@@ -15,6 +15,11 @@ MAX_MEGAPIXELS = 128
 
 MAX_PIXELS = MAX_MEGAPIXELS * 1_000_000
 
+KEYPOINTS = 64
+"""Local features kept of an image, 70 bytes each; by them an edited copy is told from a look-alike."""
+
+MAX_KEYPOINTS = 1000
+
 TAG_THRESHOLD = 0.2
 """From which probability on an image has a label as a tag, unless the label says otherwise."""
 

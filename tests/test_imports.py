@@ -51,6 +51,7 @@ HOMES = {
         "search/bulk.py",
         "search/filters.py",
         "search/tags.py",
+        "search/feature_records.py",
         "search/schema.py",
         "search/migrate.py",
         "search/migrations/",

@@ -1,0 +1,47 @@
+"""Images that were indexed without local features -> these, from their files."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from indexer.load import ahead
+from search.errors import BadPicture
+from search.feature_records import FeatureRecords, Missing
+from search.image import decode_picture, digest_of, read_file
+from search.local_features import LONGEST, record_of
+
+if TYPE_CHECKING:
+    from indexer.build import Options
+
+_ROWS_A_TRANSACTION = 256
+
+
+def describe(records: FeatureRecords, options: Options, stop: threading.Event) -> int:
+    """How many images have got their local features; those whose files are gone or changed stay without.
+
+    An older release indexed them, or a build that kept none. A stop ends with what is done.
+    """
+
+    def read(image: Missing) -> tuple[int, bytes | None]:
+        if stop.is_set():
+            return image.id, None
+        try:
+            data = read_file(Path(image.path))
+            if digest_of(data) != image.digest:
+                return image.id, None
+            picture = decode_picture(data, max_pixels=options.max_pixels, short_side=LONGEST)
+        except BadPicture:
+            return image.id, None
+        return image.id, record_of(picture.image, options.keypoints)
+
+    count, found = 0, dict[int, bytes]()
+    for image_id, record in ahead(read, records.missing(), workers=options.workers, look_ahead=2 * options.workers):
+        if record is not None:
+            found[image_id] = record
+        if len(found) == _ROWS_A_TRANSACTION:
+            records.add(found)
+            count, found = count + len(found), {}
+    records.add(found)
+    return count + len(found)

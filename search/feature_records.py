@@ -1,0 +1,67 @@
+"""The packed local features of images, in SQL; every method is one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from sqlalchemy import Engine, func, select
+
+from search.apply import insert_all
+from search.bulk import SQL_VARIABLES
+from search.schema import ImageRow, LocalFeaturesRow
+
+
+class FeatureTotals(NamedTuple):
+    """How many images have a record, and the bytes of all records."""
+
+    images: int
+    size_bytes: int
+
+
+class Missing(NamedTuple):
+    """An image without a record: where its file was, and the digest of that."""
+
+    id: int
+    path: str
+    digest: bytes
+
+
+class FeatureRecords:
+    """What a catalog keeps of the local features of its images. Threads may share it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def of(self, image_ids: Sequence[int]) -> dict[int, bytes]:
+        """The records of those of the images that have one."""
+        columns = select(LocalFeaturesRow.image_id, LocalFeaturesRow.record)
+        found: dict[int, bytes] = {}
+        with self._engine.connect() as connection:
+            for start in range(0, len(image_ids), SQL_VARIABLES):
+                some = image_ids[start : start + SQL_VARIABLES]
+                rows = connection.execute(columns.where(LocalFeaturesRow.image_id.in_(some)))
+                found.update((image_id, record) for image_id, record in rows)
+        return found
+
+    def missing(self) -> list[Missing]:
+        """The images that have no record though they came from a file."""
+        images = (
+            select(ImageRow.id, ImageRow.path, ImageRow.digest)
+            .outerjoin(LocalFeaturesRow)
+            .where(ImageRow.digest != b"")
+        )
+        with self._engine.connect() as connection:
+            rows = connection.execute(images.where(LocalFeaturesRow.image_id.is_(None)).order_by(ImageRow.id))
+            return [Missing(*row) for row in rows]
+
+    def add(self, records: Mapping[int, bytes]) -> None:
+        """Keep the records of images that have none."""
+        with self._engine.begin() as connection:
+            rows = [{"image_id": image_id, "record": record} for image_id, record in records.items()]
+            insert_all(connection, LocalFeaturesRow, rows)
+
+    def totals(self) -> FeatureTotals:
+        size = func.coalesce(func.sum(func.length(LocalFeaturesRow.record)), 0)
+        with self._engine.connect() as connection:
+            return FeatureTotals(*connection.execute(select(func.count(), size).select_from(LocalFeaturesRow)).one())
