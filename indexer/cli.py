@@ -15,6 +15,7 @@ from pathlib import Path
 from indexer.options import (
     collection_option,
     device_option,
+    duplicates_options,
     index_options,
     keypoints_option,
     model_option,
@@ -35,6 +36,7 @@ VERBS = {
     "status": "counts, model, index, sizes, last runs and failures",
     "verify": "check every row, vector, index and file",
     "remove": "take files or folders out of the collection; the files stay where they are",
+    "duplicates": "show which images are one picture, as copies or edits, and the best of each; nothing is deleted",
     "import": "make a collection of vectors that are there already, without a model",
     "export": "write the vectors and rows of a collection to files",
     "classify": "say which of some labels fits each picture of a folder best",
@@ -81,7 +83,7 @@ def parser() -> argparse.ArgumentParser:
     verbs = root.add_subparsers(dest="verb", required=True, metavar="VERB")
     by_name = {name: verbs.add_parser(name, help=text, description=text.capitalize()) for name, text in VERBS.items()}
     for name, verb in by_name.items():
-        if name not in ("classify", "eval"):
+        if name not in ("classify", "eval", "duplicates"):
             verb.add_argument("--json", action="store_true", help="the result as one JSON object")
         if name not in ("models", "classify", "eval", "bench"):
             collection_option(verb, settings)
@@ -90,6 +92,7 @@ def parser() -> argparse.ArgumentParser:
     _tag_options(by_name["tag"], settings)
     _eval_options(by_name["eval"], settings)
     _bench_options(by_name["bench"], settings)
+    duplicates_options(by_name["duplicates"])
     import_options(by_name["import"])
     export_options(by_name["export"])
     for name in ("build", "update", "watch", "classify", "bench"):

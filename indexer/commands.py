@@ -18,6 +18,7 @@ from tqdm import tqdm
 from indexer import measure, say, say_measured
 from indexer.asked import classified, loader_for, options_of, pictures_of, root_of
 from indexer.build import build as run_build
+from indexer.duplicate_commands import duplicates as duplicates
 from indexer.labels import labels_in
 from indexer.measure import bench as bench
 from indexer.opening import LoadEncoder, load_by_name, loader_of, open_collection, open_or_create

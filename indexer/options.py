@@ -7,7 +7,7 @@ from pathlib import Path
 
 from search.prompts import PLACE, PLAIN, TEMPLATE_SETS
 from search.settings import KEYPOINTS, MAX_KEYPOINTS, MAX_MEGAPIXELS, Settings
-from search.types import INDEX_KINDS, MIN_RECALL, PRECISIONS, RUNTIMES
+from search.types import DUPLICATE_KINDS, INDEX_KINDS, MIN_RECALL, PRECISIONS, RUNTIMES
 
 
 def collection_option(verb: argparse._ActionsContainer, settings: Settings) -> None:
@@ -107,6 +107,19 @@ def keypoints_option(verb: argparse.ArgumentParser) -> None:
         help=f"local features kept of each new image, 0 to {MAX_KEYPOINTS}, 70 bytes each: lookups and duplicates tell "
         "edited copies by them (default: %(default)s)",
     )
+
+
+def duplicates_options(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--kind",
+        choices=DUPLICATE_KINDS,
+        default="edited",
+        help="the same files; edited copies too; or also what looks alike (default: %(default)s)",
+    )
+    form = verb.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="the result as one JSON object")
+    form.add_argument("--csv", action="store_true", help="a row for each image, with the number of its group")
+    form.add_argument("--paths", action="store_true", help="the paths of all but the best of each group, a line each")
 
 
 def share(text: str) -> float:

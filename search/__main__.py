@@ -9,18 +9,32 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from search.errors import SearchError
+from search.errors import BadPicture, SearchError
 from search.exit_codes import ERROR, INTERRUPTED, NO, OK
 from search.settings import MAX_K, Settings
 from search.types import HIDE, RANKINGS, RUNTIMES, SENSITIVE, SHOW, TARGETS, Answer
+
+if TYPE_CHECKING:
+    from search.collection import Collection
+    from search.lookup import Candidate
+    from search.searcher import Searcher
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Search once and return the exit code."""
     arguments = parser().parse_args(argv)
     settings = Settings.from_environment()
+    if bool(arguments.query) == bool(arguments.lookup):
+        print("error: give a query, or --lookup FILE..., and not both", file=sys.stderr)
+        return ERROR
+    if arguments.lookup and arguments.server:
+        print("error: --lookup reads a collection here; a server answers POST /api/v1/lookup", file=sys.stderr)
+        return ERROR
     try:
+        if arguments.lookup:
+            return _looked_up(arguments, settings)
         answer = (_asked_of_server if arguments.server else _searched)(arguments, settings)
     except SearchError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -41,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "query",
-        nargs="+",
+        nargs="*",
         metavar="QUERY",
         help="words, ./picture.jpg (a path begins with ./, / or ~/) or id:123; several are added up; in quoted words "
         '-word takes away; or a sum such as \'"a beach" + ./dog.jpg*0.5 - "people"\'',
@@ -88,6 +102,14 @@ def parser() -> argparse.ArgumentParser:
         default=settings.runtime,
         help="what computes on a CPU: PyTorch, ONNX Runtime, or that if its towers are there (default: %(default)s)",
     )
+    parser.add_argument(
+        "--lookup",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help=f"instead of a query: whether these pictures are in the collection, edited or not; exit code {NO} unless "
+        "all are",
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON object with all that is known of each hit")
     form.add_argument("--paths", action="store_true", help="just the paths, a line each")
@@ -117,24 +139,13 @@ def _searched(arguments: argparse.Namespace, settings: Settings) -> Answer:
     from search.collection import Collection  # from here on it takes time: SQLAlchemy, FAISS, a tower for words
     from search.expression import condition, parse_conditions
     from search.filters import Filter
-    from search.loader import Loader
     from search.query import parse
-    from search.searcher import Searcher
 
     directory = arguments.collection or settings.collection
     tagged = (condition("tag", ":", name) for name in arguments.tag)
     where = Filter((*parse_conditions(arguments.where), *tagged), arguments.sensitive == SHOW)
     with closing(Collection.open(directory)) as collection:
-        loader = Loader(
-            purpose="query",
-            cache=settings.cache,
-            threads=settings.threads,
-            device=arguments.device,
-            runtime=arguments.runtime,
-            models=settings.models,
-            tell=_note,
-        )
-        searcher = Searcher(collection, lambda: loader.of(collection.identity))
+        searcher = _searcher(collection, arguments, settings)
         page = searcher.page(
             parse(arguments.query),
             k=arguments.k,
@@ -149,6 +160,58 @@ def _searched(arguments: argparse.Namespace, settings: Settings) -> Answer:
             _note("what has a sensitive tag is left out; --sensitive show takes it in")
         tags = collection.catalog.tags.of([hit.image_id for hit in page.hits])
         return Answer(page.hits, tags, page.matched, page.length)
+
+
+def _searcher(collection: Collection, arguments: argparse.Namespace, settings: Settings) -> Searcher:
+    from search.loader import Loader
+    from search.searcher import Searcher
+
+    loader = Loader(
+        purpose="query",
+        cache=settings.cache,
+        threads=settings.threads,
+        device=arguments.device,
+        runtime=arguments.runtime,
+        models=settings.models,
+        tell=_note,
+    )
+    return Searcher(collection, lambda: loader.of(collection.identity))
+
+
+def _looked_up(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Tell of each picture what it is; NO unless all are in the collection."""
+    from search.collection import Collection
+    from search.image import read_file
+    from search.lookup import SAME, by_image
+
+    show = arguments.sensitive == SHOW
+    found = {}
+    with closing(Collection.open(arguments.collection or settings.collection)) as collection:
+        searcher = _searcher(collection, arguments, settings)
+        for file in arguments.lookup:
+            try:
+                found[file] = by_image(searcher, read_file(file), k=arguments.k, show_sensitive=show)
+            except BadPicture as error:
+                raise BadPicture(f"{file}: {error}") from error
+    same = {file: [one for one in candidates if one.verdict in SAME] for file, candidates in found.items()}
+    if arguments.json:
+        rows = [
+            {"file": str(file), "found": bool(same[file]), "candidates": [one.to_dict() for one in candidates]}
+            for file, candidates in found.items()
+        ]
+        _write([json.dumps({"lookups": rows}, indent=2)])
+    elif arguments.paths:
+        _write([str(one.hit.path) for candidates in same.values() for one in candidates])
+    else:
+        _write([line for file, candidates in found.items() for line in _lines(file, candidates, same[file])])
+    return OK if all(same.values()) else NO
+
+
+def _lines(file: Path, candidates: Sequence[Candidate], same: Sequence[Candidate]) -> list[str]:
+    if same:
+        return [f"{one.verdict:16}  id:{one.hit.image_id:<7} {one.hit.path}  is {file}" for one in same]
+    untold = any(one.verdict == "unverified" for one in candidates)
+    return [f"{'cannot tell' if untold else 'not here':16}  {'':10} {file}"]
 
 
 def _remark(answer: Answer) -> None:
@@ -175,6 +238,10 @@ def _print(answer: Answer, arguments: argparse.Namespace) -> None:
         lines = [
             f"{hit.score:.4f}  id:{hit.image_id:<7} {hit.path}" + (f"  {hit.text}" if hit.text else "") for hit in hits
         ]
+    _write(lines)
+
+
+def _write(lines: Sequence[str]) -> None:
     sys.stdout.buffer.write(b"".join(os.fsencode(line) + b"\n" for line in lines))
     sys.stdout.flush()
 

@@ -27,6 +27,26 @@ class StoredImage(NamedTuple):
     captions: list[tuple[str, bytes]]
 
 
+class ImageFile(NamedTuple):
+    """An image as far as it can be compared with its copies. `digest` is empty where it is not known."""
+
+    id: int
+    path: str
+    digest: bytes
+    size_bytes: int
+    mtime_ns: int
+    width: int
+    height: int
+    format: str
+
+
+def image_files(engine: Engine) -> list[ImageFile]:
+    """Every image, in the order of ids."""
+    columns = [getattr(ImageRow, name) for name in ImageFile._fields]
+    with engine.connect() as connection:
+        return [ImageFile(*row) for row in connection.execute(select(*columns).order_by(ImageRow.id))]
+
+
 def stored_images(engine: Engine, batch: int) -> Iterator[list[StoredImage]]:
     """All images in the order of their ids, up to `batch` at a time."""
     stamp = (ImageRow.path, ImageRow.size_bytes, ImageRow.mtime_ns, ImageRow.captions_stamp)

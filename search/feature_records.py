@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import Engine, func, select
 
 from search.apply import insert_all
-from search.bulk import SQL_VARIABLES
+from search.bulk import SQL_VARIABLES, ImageFile, image_files
 from search.schema import ImageRow, LocalFeaturesRow
 
 
@@ -60,6 +60,10 @@ class FeatureRecords:
         with self._engine.begin() as connection:
             rows = [{"image_id": image_id, "record": record} for image_id, record in records.items()]
             insert_all(connection, LocalFeaturesRow, rows)
+
+    def image_files(self) -> list[ImageFile]:
+        """Every image of the catalog, in the order of ids, with a record or without."""
+        return image_files(self._engine)
 
     def totals(self) -> FeatureTotals:
         size = func.coalesce(func.sum(func.length(LocalFeaturesRow.record)), 0)

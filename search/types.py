@@ -33,6 +33,11 @@ INDEX_KINDS: tuple[IndexKind, ...] = ("auto", "exact", "scan")
 
 MIN_RECALL = 0.99
 
+DuplicateKind = Literal["identical", "edited", "similar"]
+"""The same bytes; one an edit of the other; neighbours. Asked for, each takes in those before it."""
+
+DUPLICATE_KINDS: tuple[DuplicateKind, ...] = ("identical", "edited", "similar")
+
 
 SENSITIVE = (HIDE, SHOW) = ("hide", "show")
 """What becomes of images with a sensitive tag: they are no hits, or like any other."""

@@ -68,6 +68,7 @@ HOMES = {
         "indexer/cli.py",
         "indexer/options.py",
         "indexer/commands.py",
+        "indexer/duplicate_commands.py",
         "indexer/measure.py",
         "indexer/asked.py",
         "indexer/gallery.py",
@@ -77,6 +78,7 @@ HOMES = {
     },
     "tqdm": {
         "indexer/commands.py",
+        "indexer/duplicate_commands.py",
         "indexer/measure.py",
         "indexer/gallery.py",
         "indexer/retrieval.py",

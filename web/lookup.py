@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from flask import Blueprint, Request, request
 
 from search.errors import BadQuery
-from search.lookup import Candidate, by_id, by_image
+from search.lookup import SAME, Candidate, by_id, by_image
 from web.api import image_to_dict
 from web.body import FORMS, read_object, string, whole
 from web.current import choose_shelf
@@ -42,9 +42,14 @@ def look_up() -> dict[str, Any]:
     tiles, links = tiles_of_hits(shelf, [candidate.hit for candidate in candidates]), Links()
     return {
         "collection": shelf.name,
-        "found": any(candidate.verdict == "identical" for candidate in candidates),
+        "found": any(candidate.verdict in SAME for candidate in candidates),
         "candidates": [
-            {"verdict": candidate.verdict, "score": candidate.hit.score, "image": image_to_dict(tile, links)}
+            {
+                "verdict": candidate.verdict,
+                "score": candidate.hit.score,
+                "evidence": candidate.evidence and asdict(candidate.evidence),
+                "image": image_to_dict(tile, links),
+            }
             for candidate, tile in zip(candidates, tiles, strict=True)
         ],
     }

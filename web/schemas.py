@@ -9,6 +9,7 @@ from search.searcher import SORTS
 from search.settings import MAX_K
 from search.types import HIDE, RANKINGS, SENSITIVE, TARGETS
 from web.embed import MAX_ITEMS
+from web.lookup_schemas import EVIDENCE
 from web.params import MAX_TEXT_LENGTH, YES_OR_NO
 from web.shapes import Schema, array, fields, maybe, number, ref, some, string, whole
 from web.terms import DEFAULT_K, MAX_TERMS
@@ -185,8 +186,8 @@ SCHEMAS: dict[str, Schema] = {
     "Candidates": fields(
         {
             "collection": string(),
-            "found": {"type": "boolean", "description": "whether one is identical"},
-            "candidates": array(ref("Candidate"), "identical ones first, then nearest first"),
+            "found": {"type": "boolean", "description": "whether one is the same picture"},
+            "candidates": array(ref("Candidate"), "the same picture first, then nearest first"),
         }
     ),
     "Candidate": fields(
@@ -194,9 +195,12 @@ SCHEMAS: dict[str, Schema] = {
             "verdict": {
                 "type": "string",
                 "enum": list(VERDICTS),
-                "description": "identical: the same file byte by byte; look-alike: a neighbour, near or far",
+                "description": "identical: the same file byte by byte; identical-pixels: the same picture in another "
+                "file; edited: cropped, recompressed, turned, framed...; look-alike: a neighbour, near or far; "
+                "unverified: one of which nobody can tell",
             },
             "score": SCORE,
+            "evidence": maybe(EVIDENCE),
             "image": ref("Image"),
         }
     ),

@@ -1,0 +1,75 @@
+"""The verb duplicates: a collection -> its groups of copies, in words, JSON, CSV or bare paths. Nothing is deleted."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from contextlib import closing
+from typing import Any
+
+from indexer import say
+from indexer.signals import stop_on_signals
+from search.bulk import ImageFile
+from search.collection import Collection
+from search.duplicates import Group, find_duplicates
+from search.exit_codes import INTERRUPTED, NO, OK
+
+_COLUMNS = ("id", "path", "width", "height", "format", "size_bytes")
+
+
+def duplicates(arguments: Namespace) -> int:
+    """Say which images are one picture; NO where there are none."""
+    with closing(Collection.open(arguments.collection)) as collection, stop_on_signals() as stop:
+        groups = find_duplicates(collection, arguments.kind, stop=stop)
+        images = collection.catalog.counts()["images"]
+        without = images - collection.catalog.features.totals().images
+    if without and arguments.kind != "identical":
+        say.note(f"{without:,} images have no local features, so edits of them are not seen: python -m indexer update")
+    sys.stdout.buffer.write(os.fsencode(_told(groups, arguments)))
+    sys.stdout.flush()
+    copies = sum(len(group.images) - 1 for group in groups)
+    say.note(f"{len(groups):,} groups with {copies:,} images beside the best of each, of {images:,} in all")
+    if stop.is_set():
+        say.note("interrupted: there may be more")
+        return INTERRUPTED
+    return OK if groups else NO
+
+
+def _told(groups: Sequence[Group], arguments: Namespace) -> str:
+    if arguments.json:
+        rows = [{"kind": group.kind, "images": [_row(file) for file in group.images]} for group in groups]
+        return json.dumps({"groups": rows}, indent=2) + "\n"
+    if arguments.csv:
+        return _table(groups)
+    if arguments.paths:
+        return "".join(f"{file.path}\n" for group in groups for file in group.images[1:])
+    return "".join(_paragraph(group) for group in groups)
+
+
+def _row(file: ImageFile) -> dict[str, Any]:
+    return {name: getattr(file, name) for name in _COLUMNS}
+
+
+def _table(groups: Sequence[Group]) -> str:
+    out = io.StringIO()
+    rows = csv.writer(out, lineterminator="\n")
+    rows.writerow(("group", "kind", "best", *_COLUMNS))
+    for number, group in enumerate(groups, 1):
+        for file in group.images:
+            rows.writerow((number, group.kind, int(file is group.images[0]), *_row(file).values()))
+    return out.getvalue()
+
+
+def _paragraph(group: Group) -> str:
+    best, *others = group.images
+    lines = [f"{group.kind}, {len(group.images)} images", f"  best  {_line(best)}"]
+    return "\n".join([*lines, *(f"        {_line(file)}" for file in others)]) + "\n"
+
+
+def _line(file: ImageFile) -> str:
+    return f"id:{file.id:<7} {file.width} x {file.height} {file.format:5} {file.path}"

@@ -1,0 +1,139 @@
+"""A query picture and ids of images -> which of these it is an edit of, and what says so; no file is opened for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from search.alignment import Alignment, Point, align
+from search.catalog import Catalog
+from search.errors import BadPicture
+from search.image import decode_picture, digest_of, read_file
+from search.local_features import LONGEST, Features, mirrored, query_features, record_of, unpacked
+from search.records import ImageRecord
+from search.settings import KEYPOINTS, MAX_PIXELS
+
+Digest = Callable[[], bytes | None]
+"""That of an image's file, asked for where it is needed."""
+
+_WHOLE = 0.99
+"""From which overlap and agreement on it is worth comparing pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What says that a query shows an image.
+
+    `inliers` is the number of keypoints that match, `agreement`, [0, 1], the share of what is common that looks alike.
+    `region` is the part of the image that the query shows, a polygon of x and y in fractions of its sides. The image
+    is turned by `rotation` degrees clockwise in the query, (-180, 180], after it was mirrored where `flipped` is true,
+    and a pixel of its file is `scale` pixels there.
+    """
+
+    inliers: int
+    agreement: float
+    region: tuple[Point, ...]
+    rotation: float
+    scale: float
+    flipped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """`evidence` is None for another picture; None in its place says that nobody can tell."""
+
+    evidence: Evidence | None
+    identical_pixels: bool = False
+
+
+class QueryPicture:
+    """A picture that is asked for: its features, and those of its mirror image. `size` is that of its file."""
+
+    def __init__(self, features: Features, size: tuple[int, int], image: Image.Image | None = None) -> None:
+        self.features = features
+        self.reflected = mirrored(features)
+        self.size = size
+        self.image = image
+
+    @classmethod
+    def of(cls, image: Image.Image) -> QueryPicture:
+        """A picture that was decoded whole, upright RGB."""
+        return cls(query_features(image), image.size, image)
+
+    @classmethod
+    def of_image(cls, catalog: Catalog, image_id: int) -> QueryPicture | None:
+        """An image of the collection, None where nothing is known of its features any more."""
+        rows = catalog.images([image_id])
+        records = _records(catalog, rows)
+        if image_id not in records:
+            return None
+        facts = rows[image_id].facts
+        return cls(unpacked(records[image_id]), (facts.width, facts.height))
+
+
+def verify(query: QueryPicture, catalog: Catalog, image_ids: Sequence[int]) -> dict[int, Verified | None]:
+    """Of each of these images that has a row whether the query shows it.
+
+    Features come from the catalog. Those of an image that has none are taken from its file; where that is gone or
+    another by now the answer is None: nobody can tell.
+    """
+    rows = catalog.images(image_ids)
+    records = _records(catalog, rows)
+    return {
+        id_: _verified(query, row, unpacked(records[id_]), partial(catalog.digest, id_)) if id_ in records else None
+        for id_, row in rows.items()
+    }
+
+
+def _records(catalog: Catalog, rows: Mapping[int, ImageRecord]) -> dict[int, bytes]:
+    found = catalog.features.of(list(rows))
+    for id_, row in rows.items():
+        if id_ not in found and (image := _original(row, partial(catalog.digest, id_), LONGEST)):
+            found[id_] = record_of(image, KEYPOINTS)
+    return found
+
+
+def _verified(query: QueryPicture, row: ImageRecord, image: Features, digest: Digest) -> Verified:
+    alignment = align(query.features, query.reflected, image)
+    if alignment is None or not alignment.same:
+        return Verified(None)
+    facts = row.facts
+    whole = alignment.overlap > _WHOLE and alignment.agreement > _WHOLE and not alignment.flipped
+    identical = whole and query.size == (facts.width, facts.height) and _same_pixels(query, row, digest)
+    return Verified(_evidence(alignment, query, image, facts.width), identical)
+
+
+def _evidence(alignment: Alignment, query: QueryPicture, image: Features, width: int) -> Evidence:
+    scale = alignment.scale * (image.size[0] / width) * (query.size[0] / query.features.size[0])
+    return Evidence(
+        inliers=alignment.inliers,
+        agreement=round(alignment.agreement, 3),
+        region=alignment.region,
+        rotation=round(alignment.rotation, 1) + 0.0,
+        scale=round(scale, 3),
+        flipped=alignment.flipped,
+    )
+
+
+def _same_pixels(query: QueryPicture, row: ImageRecord, digest: Digest) -> bool:
+    """Whether every pixel of the file is the query's: only the file can say."""
+    if query.image is None:
+        return False
+    original = _original(row, digest, None)
+    return original is not None and np.array_equal(np.asarray(query.image), np.asarray(original))
+
+
+def _original(row: ImageRecord, digest: Digest, short_side: int | None) -> Image.Image | None:
+    """The picture of the file that was indexed, None where that is gone or another by now."""
+    try:
+        data = read_file(Path(row.path))
+        if digest_of(data) != digest():
+            return None
+        return decode_picture(data, max_pixels=MAX_PIXELS, short_side=short_side).image
+    except BadPicture:
+        return None
