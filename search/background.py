@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
+from search.errors import CollectionError
 from search.files import replace_file
 from search.index import Vectors
 
@@ -29,7 +31,7 @@ def save_background(file: Path, vectors: Vectors) -> None:
 
 
 def load_background(file: Path) -> Vectors | None:
-    """What `save_background` kept; None where it did not, or of other texts than today's."""
+    """What `save_background` kept; None where there is none of today's texts. CollectionError for damage."""
     try:
         with np.load(file) as kept:
             if kept["texts"].tolist() != list(BACKGROUND_TEXTS):
@@ -38,3 +40,7 @@ def load_background(file: Path) -> Vectors | None:
             return vectors
     except FileNotFoundError:
         return None
+    except (ValueError, LookupError, EOFError, BadZipFile) as error:
+        raise CollectionError(
+            f"{file} is damaged: python -m indexer verify --repair takes it away, and the next build makes it again"
+        ) from error

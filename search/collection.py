@@ -135,6 +135,9 @@ class Collection:
     def keep_background(self, vectors: Vectors) -> None:
         save_background(self.directory / BACKGROUND_FILE, vectors)
 
+    def forget_background(self) -> None:
+        (self.directory / BACKGROUND_FILE).unlink(missing_ok=True)
+
     def sizes(self) -> dict[str, int]:
         """Bytes on disk: of the catalog, with its journal, of the indexes, and of the thumbnails that pages showed."""
         return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -42,7 +42,7 @@ def verify(collection: Collection) -> Findings:
     findings = Findings(catalog=collection.catalog.damage())
     findings.bad_vectors = sorted({image for target in TARGETS for image in _bad_vectors(collection, target)})
     findings.indexes = [problem for target in TARGETS for problem in _index_problems(collection, target)]
-    findings.indexes += _publication_problems(collection)
+    findings.indexes += _damage(collection.published) + _damage(collection.background)
     roots = collection.catalog.roots()
     followed = (path for path in collection.catalog.paths() if is_followed(path, roots))
     findings.missing_files = [path for path in followed if not os.path.lexists(path)]
@@ -57,7 +57,9 @@ def repair(collection: Collection, findings: Findings) -> None:
     if findings.bad_vectors:
         collection.catalog.apply(Changes(removed=findings.bad_vectors))
     if findings.indexes or findings.bad_vectors:
-        collection.publish(IndexPolicy() if _publication_problems(collection) else None)
+        if _damage(collection.background):
+            collection.forget_background()
+        collection.publish(IndexPolicy() if _damage(collection.published) else None)
 
 
 def _bad_vectors(collection: Collection, target: Target) -> Iterator[int]:
@@ -72,9 +74,9 @@ def _bad_vectors(collection: Collection, target: Target) -> Iterator[int]:
         yield from bad if target == "images" else (text.image_id for text in collection.catalog.texts(bad).values())
 
 
-def _publication_problems(collection: Collection) -> list[str]:
+def _damage(read: Callable[[], object]) -> list[str]:
     try:
-        collection.published()
+        read()
     except CollectionError as error:
         return [str(error)]
     return []

@@ -105,6 +105,7 @@ def filled(collection: Collection, index: Build, photos: Path) -> Collection:
 
 def write(collection: Collection, statement: str, *values: object) -> None:
     connection = sqlite3.connect(collection.directory / "catalog.sqlite")
+    connection.execute("PRAGMA foreign_keys = ON")
     with connection:
         connection.execute(statement, values)
     connection.close()
@@ -201,3 +202,15 @@ def test_verify_finds_and_repair_makes_a_damaged_publication(large: Collection) 
     assert "damaged" in findings.indexes[0]
     repair(large, findings)
     assert verify(large).indexes == []
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK", b"\x00" * 50], ids=["empty", "cut", "zeros"])
+def test_verify_finds_and_repair_takes_away_damaged_texts_to_measure_with(filled: Collection, damage: bytes) -> None:
+    (filled.directory / "background.npz").write_bytes(damage)
+    with pytest.raises(CollectionError, match=r"background\.npz is damaged.*the next build makes it again"):
+        filled.background()
+    findings = verify(filled)
+    assert "background.npz is damaged" in findings.indexes[0]
+    repair(filled, findings)
+    assert verify(filled).clean
+    assert filled.background() is None
