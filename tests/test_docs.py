@@ -96,13 +96,14 @@ def test_the_commands_of_the_readme_run(
     for file in sorted(drawings.glob("*/*.jpg"))[:12]:
         (tmp_path / "photos" / file.name).write_bytes(file.read_bytes())
     sorted((tmp_path / "photos").iterdir())[0].rename(tmp_path / "photos" / "dog.jpg")
+    (tmp_path / "photos" / "copy.jpg").write_bytes((tmp_path / "photos" / "dog.jpg").read_bytes())
     (tmp_path / "photos" / "dog.txt").write_text("a dog in the snow\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("IMAGE_SEARCH_COLLECTION", str(tmp_path / "collection"))
     monkeypatch.setenv("IMAGE_SEARCH_MODEL", "bundled")
     section = README.split("## Your photos")[1].split("```")[1]
     commands = [shlex.split(line, comments=True) for line in section.splitlines() if line.startswith("python")]
-    assert len(commands) == 12
+    assert len(commands) == 15
     for _, _, program, *words in commands:
         if words == ["watch"]:
             continue  # runs until it is stopped; tests/test_cli.py watches it
