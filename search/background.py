@@ -8,7 +8,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from search.errors import CollectionError
-from search.files import replace_file
+from search.files import replacing
 from search.index import Vectors
 
 _SUBJECTS = (
@@ -24,10 +24,8 @@ BACKGROUND_TEXTS = tuple(f"a photo of {subject}" for row in _SUBJECTS for subjec
 
 def save_background(file: Path, vectors: Vectors) -> None:
     """Keep the (n, dim) vectors of BACKGROUND_TEXTS, with the texts."""
-    aside = file.with_suffix(".new")
-    with aside.open("wb") as stream:
+    with replacing(file) as aside, aside.open("wb") as stream:
         np.savez(stream, texts=np.array(BACKGROUND_TEXTS), vectors=vectors)
-    replace_file(aside, file)
 
 
 def load_background(file: Path) -> Vectors | None:

@@ -17,7 +17,7 @@ from search.bulk import SQL_VARIABLES, StoredImage, stored_images, vectors_at
 from search.changes import Changes, StoredVector
 from search.errors import SchemaTooNew
 from search.feature_records import FeatureRecords
-from search.files import replace_file
+from search.files import replacing
 from search.filters import Filter, at_or_under, satisfied
 from search.records import Choices, ImageRecord, KnownFailure, KnownFile, Original, State, TextRecord
 from search.schema import (
@@ -52,10 +52,9 @@ class Catalog:
     @classmethod
     def create(cls, file: Path, identity: EncoderIdentity) -> None:
         """Write an empty catalog at `file`, all or nothing."""
-        aside = file.with_suffix(".new")
-        aside.unlink(missing_ok=True)
-        create_tables(aside, identity.to_json())
-        replace_file(aside, file)
+        with replacing(file) as aside:
+            aside.unlink(missing_ok=True)
+            create_tables(aside, identity.to_json())
 
     @classmethod
     def open(cls, file: Path) -> Catalog:

@@ -114,8 +114,9 @@ class Collection:
         policy, generation = policy or self.published().policy, state.generation + 1
         exact = {target: ExactIndex.build(self.identity.dim, self._vectors(target)) for target in TARGETS}
         facts: dict[Target, IndexFacts] = {}
+        background = self.background()
         for target in TARGETS:
-            probes = make_probes(target, exact, self.background())
+            probes = make_probes(target, exact, background)
             index, facts[target] = choose(exact[target], policy, probes, self._last_index(target))
             index.save(self.index_file(target, generation))
         Publication(policy, facts).save(self._publication_file(generation))

@@ -12,7 +12,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from search.files import replace_file
+from search.files import replacing
 from search.index import Ids, Neighbours, Vectors, checked
 
 ROWS_A_THREAD = 20_000
@@ -51,9 +51,8 @@ class ExactIndex:
         return made
 
     def save(self, file: Path) -> None:
-        aside = file.with_suffix(".new")
-        faiss.write_index(self._index, str(aside))
-        replace_file(aside, file)
+        with replacing(file) as aside:
+            faiss.write_index(self._index, str(aside))
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from search.errors import ModelUnavailable
-from search.files import replace_file, sync_file, sync_folder
+from search.files import replacing, sync_file, sync_folder
 from search.types import EncoderIdentity, Precision
 
 EXPORTER = 1
@@ -120,9 +120,8 @@ def _read_json(file: Path) -> Any:
 
 
 def _write_json(file: Path, content: object) -> None:
-    aside = file.with_suffix(".new")
-    aside.write_text(json.dumps(content, indent=2), encoding="utf-8")
-    replace_file(aside, file)
+    with replacing(file) as aside:
+        aside.write_text(json.dumps(content, indent=2), encoding="utf-8")
 
 
 def _digest(file: Path) -> str:

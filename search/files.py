@@ -23,20 +23,18 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def replace_file(aside: Path, file: Path) -> None:
-    """Give the finished file `aside` the name `file`, and return when both are on the disk."""
-    sync_file(aside)
-    aside.replace(file)
-    sync_folder(file.parent)
-
-
 @contextmanager
 def replacing(file: Path) -> Iterator[Path]:
-    """A name to write to; what was written there becomes `file` when the block ends, and goes if it raises."""
-    aside = file.with_name(f".new-{file.name}")
+    """A name to write to; what was written there becomes `file` when the block ends, and goes if it raises.
+
+    When it has ended, the file and its name are on the disk.
+    """
+    aside = file.with_name(f"{file.name}.new")
     try:
         yield aside
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
-    replace_file(aside, file)
+    sync_file(aside)
+    aside.replace(file)
+    sync_folder(file.parent)

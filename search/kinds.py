@@ -12,7 +12,7 @@ import faiss
 
 from search.errors import CollectionError
 from search.exact_index import ExactIndex
-from search.files import replace_file
+from search.files import replacing
 from search.index import REPAIR, VectorIndex
 from search.index_recall import K, Probes, nearest, recall
 from search.scan_index import CANDIDATES, CANDIDATES_A_HIT, EXACT_SHARE, ScanIndex, train_codes
@@ -36,9 +36,8 @@ class Publication:
     facts: dict[Target, IndexFacts] = field(default_factory=dict)
 
     def save(self, file: Path) -> None:
-        aside = file.with_suffix(".new")
-        aside.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
-        replace_file(aside, file)
+        with replacing(file) as aside:
+            aside.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
 
     @classmethod
     def load(cls, file: Path) -> Self:

@@ -53,7 +53,7 @@ def _crash(*_: object) -> None:
 
 
 def test_only_the_live_generation_stays_on_disk(collection: Collection, index: Build, photos: Path) -> None:
-    (collection.directory / "images-00000099.new").touch()
+    (collection.directory / "images-00000099.faiss.new").touch()
     index(photos)
     (photos / "red.png").unlink()
     index(photos)
