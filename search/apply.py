@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, literal, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, insert, literal, select, update
 
 from search.changes import Caption, Changes, Failure, FileStamp, NewImage, StoredVector
-from search.schema import Base, FailureRow, FilePath, ImageRow, LocalFeaturesRow, StateRow, TextRow
+from search.schema import FilePath, failures, images, local_features, state, texts
 from search.types import Facts
 
 
@@ -21,10 +21,10 @@ def apply(connection: Connection, changes: Changes) -> None:
     _add(connection, changes.added)
     _fail(connection, changes)
     if changes.touch_vectors:
-        connection.execute(update(StateRow).values(changes=StateRow.changes + 1))
+        connection.execute(update(state).values(changes=state.c.changes + 1))
 
 
-def insert_all(connection: Connection, table: type[Base], rows: Sequence[dict[str, Any]]) -> None:
+def insert_all(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
     if rows:
         connection.execute(insert(table), rows)
 
@@ -32,19 +32,19 @@ def insert_all(connection: Connection, table: type[Base], rows: Sequence[dict[st
 def _remove(connection: Connection, ids: Sequence[int]) -> None:
     if ids:
         rows = [{"row": row} for row in ids]
-        connection.execute(delete(ImageRow).where(ImageRow.id == bindparam("row")), rows)
+        connection.execute(delete(images).where(images.c.id == bindparam("row")), rows)
 
 
 def _restamp(connection: Connection, restamped: dict[int, FileStamp]) -> None:
     if restamped:
         rows = [{"row": row, **asdict(stamp)} for row, stamp in restamped.items()]
-        connection.execute(update(ImageRow).where(ImageRow.id == bindparam("row")), rows)
+        connection.execute(update(images).where(images.c.id == bindparam("row")), rows)
 
 
 def _recaption(connection: Connection, recaptioned: dict[int, Sequence[Caption]]) -> None:
     for image_id, captions in recaptioned.items():
-        connection.execute(delete(TextRow).where(TextRow.image_id == image_id))
-        insert_all(connection, TextRow, _caption_rows(image_id, captions))
+        connection.execute(delete(texts).where(texts.c.image_id == image_id))
+        insert_all(connection, texts, _caption_rows(image_id, captions))
 
 
 def _add(connection: Connection, added: Sequence[NewImage]) -> None:
@@ -54,20 +54,20 @@ def _add(connection: Connection, added: Sequence[NewImage]) -> None:
         {**_values(image.stamp), **_values(image.facts), "digest": image.digest, "vector": _stored(image.vector)}
         for image in added
     ]
-    returning = insert(ImageRow).returning(ImageRow.id, sort_by_parameter_order=True)
+    returning = insert(images).returning(images.c.id, sort_by_parameter_order=True)
     ids = connection.execute(returning, rows).scalars().all()
     _add_features(connection, dict(zip(ids, added, strict=True)))
     captions = [row for id_, image in zip(ids, added, strict=True) for row in _caption_rows(id_, image.captions)]
-    insert_all(connection, TextRow, captions)
+    insert_all(connection, texts, captions)
 
 
 def _add_features(connection: Connection, added: dict[int, NewImage]) -> None:
     records = [{"image_id": id_, "record": image.features} for id_, image in added.items() if image.features]
-    insert_all(connection, LocalFeaturesRow, records)
+    insert_all(connection, local_features, records)
     for id_, image in added.items():
         if not image.features and image.digest:
-            same = select(literal(id_), LocalFeaturesRow.record).join(ImageRow).where(ImageRow.digest == image.digest)
-            connection.execute(insert(LocalFeaturesRow).from_select(["image_id", "record"], same.limit(1)))
+            same = select(literal(id_), local_features.c.record).join(images).where(images.c.digest == image.digest)
+            connection.execute(insert(local_features).from_select(["image_id", "record"], same.limit(1)))
 
 
 def _fail(connection: Connection, changes: Changes) -> None:
@@ -76,9 +76,9 @@ def _fail(connection: Connection, changes: Changes) -> None:
     stamps += changes.restamped.values()
     paths = [*(stamp.path for stamp in stamps), *changes.forgotten_failures]
     if paths:
-        by_path = delete(FailureRow).where(FailureRow.path == bindparam("failed", type_=FilePath))
+        by_path = delete(failures).where(failures.c.path == bindparam("failed", type_=FilePath))
         connection.execute(by_path, [{"failed": path} for path in paths])
-    insert_all(connection, FailureRow, [_failure_row(failure) for failure in changes.failed])
+    insert_all(connection, failures, [_failure_row(failure) for failure in changes.failed])
 
 
 def _values(record: FileStamp | Facts) -> dict[str, Any]:

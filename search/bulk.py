@@ -9,10 +9,10 @@ from typing import NamedTuple
 from sqlalchemy import Engine, func, select
 
 from search.changes import FileStamp
-from search.schema import ImageRow, TextRow
+from search.schema import images, texts
 from search.types import Facts
 
-_FACTS = [getattr(ImageRow, fact.name) for fact in fields(Facts)]
+_FACTS = [images.c[fact.name] for fact in fields(Facts)]
 SQL_VARIABLES = 10_000
 """Most values in one statement."""
 
@@ -42,24 +42,24 @@ class ImageFile(NamedTuple):
 
 def image_files(engine: Engine) -> list[ImageFile]:
     """Every image, in the order of ids."""
-    columns = [getattr(ImageRow, name) for name in ImageFile._fields]
+    columns = [images.c[name] for name in ImageFile._fields]
     with engine.connect() as connection:
-        return [ImageFile(*row) for row in connection.execute(select(*columns).order_by(ImageRow.id))]
+        return [ImageFile(*row) for row in connection.execute(select(*columns).order_by(images.c.id))]
 
 
 def stored_images(engine: Engine, batch: int) -> Iterator[list[StoredImage]]:
     """All images in the order of their ids, up to `batch` at a time."""
-    stamp = (ImageRow.path, ImageRow.size_bytes, ImageRow.mtime_ns, ImageRow.captions_stamp)
-    columns = select(ImageRow.id, ImageRow.digest, ImageRow.vector, *stamp, *_FACTS).order_by(ImageRow.id).limit(batch)
-    captions = select(TextRow.image_id, TextRow.text, TextRow.vector).order_by(TextRow.id)
+    stamp = (images.c.path, images.c.size_bytes, images.c.mtime_ns, images.c.captions_stamp)
+    columns = select(images.c.id, images.c.digest, images.c.vector, *stamp, *_FACTS).order_by(images.c.id).limit(batch)
+    captions = select(texts.c.image_id, texts.c.text, texts.c.vector).order_by(texts.c.id)
     last = 0
     while True:
         with engine.connect() as connection:
-            rows = connection.execute(columns.where(ImageRow.id > last)).all()
+            rows = connection.execute(columns.where(images.c.id > last)).all()
             if not rows:
                 return
             of_image: dict[int, list[tuple[str, bytes]]] = {}
-            between = TextRow.image_id.between(rows[0].id, rows[-1].id)
+            between = texts.c.image_id.between(rows[0].id, rows[-1].id)
             for image_id, text, vector in connection.execute(captions.where(between)):
                 of_image.setdefault(image_id, []).append((text, vector))
         yield [
@@ -73,12 +73,12 @@ def vectors_at(engine: Engine, paths: Sequence[str]) -> dict[str, bytes]:
     """The stored vectors of those paths that have a row."""
     found: dict[str, bytes] = {}
     with engine.connect() as connection:
-        if not connection.execute(select(func.max(ImageRow.id))).scalar():
+        if not connection.execute(select(func.max(images.c.id))).scalar():
             return found
         for start in range(0, len(paths), SQL_VARIABLES):
-            some = ImageRow.path.in_(paths[start : start + SQL_VARIABLES])
+            some = images.c.path.in_(paths[start : start + SQL_VARIABLES])
             found.update(
                 (path, vector)
-                for path, vector in connection.execute(select(ImageRow.path, ImageRow.vector).where(some))
+                for path, vector in connection.execute(select(images.c.path, images.c.vector).where(some))
             )
     return found

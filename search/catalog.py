@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Engine, Executable, delete, func, insert, select, update
+from sqlalchemy import Engine, Executable, Table, delete, func, insert, select, update
 
 from search.apply import apply, insert_all
 from search.bulk import SQL_VARIABLES, StoredImage, stored_images, vectors_at
@@ -22,23 +22,23 @@ from search.filters import Filter, at_or_under, satisfied
 from search.records import Choices, ImageRecord, KnownFailure, KnownFile, Original, State, TextRecord
 from search.schema import (
     SCHEMA_VERSION,
-    FailureRow,
-    ImageRow,
-    RootRow,
-    RunRow,
-    StateRow,
-    TextRow,
     connect,
     create_tables,
     damage,
+    failures,
+    images,
+    roots,
+    runs,
     schema_version,
+    state,
+    texts,
 )
 from search.tags import Tags
 from search.types import EncoderIdentity, Facts, Root, Target
 
-_ROWS: dict[Target, type[ImageRow] | type[TextRow]] = {"images": ImageRow, "texts": TextRow}
-_FACTS = [getattr(ImageRow, fact.name) for fact in fields(Facts)]
-_STATE = [getattr(StateRow, name) for name in State._fields]
+_TABLES: dict[Target, Table] = {"images": images, "texts": texts}
+_FACTS = [images.c[fact.name] for fact in fields(Facts)]
+_STATE = [state.c[name] for name in State._fields]
 _VECTOR_ROWS = 20_000
 
 
@@ -79,82 +79,82 @@ class Catalog:
 
     def known_files(self, folder: str) -> dict[str, KnownFile]:
         """The files at or under `folder`, by path."""
-        columns = (ImageRow.path, ImageRow.id, ImageRow.size_bytes, ImageRow.mtime_ns, ImageRow.captions_stamp)
-        rows = self._rows(select(*columns).where(at_or_under(ImageRow.path, folder)))
+        columns = (images.c.path, images.c.id, images.c.size_bytes, images.c.mtime_ns, images.c.captions_stamp)
+        rows = self._rows(select(*columns).where(at_or_under(images.c.path, folder)))
         return {path: KnownFile(*known) for path, *known in rows}
 
     def known_failures(self, folder: str) -> dict[str, KnownFailure]:
-        columns = (FailureRow.path, FailureRow.size_bytes, FailureRow.mtime_ns, FailureRow.max_pixels)
-        rows = self._rows(select(*columns).where(at_or_under(FailureRow.path, folder)))
+        columns = (failures.c.path, failures.c.size_bytes, failures.c.mtime_ns, failures.c.max_pixels)
+        rows = self._rows(select(*columns).where(at_or_under(failures.c.path, folder)))
         return {path: KnownFailure(*known) for path, *known in rows}
 
     def known_digests(self) -> set[bytes]:
-        return set(self._column(select(ImageRow.digest)))
+        return set(self._column(select(images.c.digest)))
 
     def originals(self, digests: Sequence[bytes]) -> dict[bytes, list[Original]]:
         """The rows that have one of these contents, oldest first."""
-        columns = select(ImageRow.digest, ImageRow.id, ImageRow.path, ImageRow.vector, *_FACTS).order_by(ImageRow.id)
+        columns = select(images.c.digest, images.c.id, images.c.path, images.c.vector, *_FACTS).order_by(images.c.id)
         found: dict[bytes, list[Original]] = {}
-        for digest, row_id, path, vector, *facts in self._rows(columns.where(ImageRow.digest.in_(digests))):
+        for digest, row_id, path, vector, *facts in self._rows(columns.where(images.c.digest.in_(digests))):
             found.setdefault(digest, []).append(Original(row_id, path, Facts(*facts), _vector(vector)))
         return found
 
     def digest(self, image_id: int) -> bytes | None:
         """The digest of an image's file, None without such a row."""
-        return next(iter(self._column(select(ImageRow.digest).where(ImageRow.id == image_id))), None)
+        return next(iter(self._column(select(images.c.digest).where(images.c.id == image_id))), None)
 
     def captions(self, image_ids: Sequence[int]) -> dict[int, list[str]]:
         """The captions of each of these images that has any, in their order."""
-        columns = select(TextRow.image_id, TextRow.text).order_by(TextRow.id)
+        columns = select(texts.c.image_id, texts.c.text).order_by(texts.c.id)
         found: dict[int, list[str]] = {}
-        for image_id, text in self._rows(columns.where(TextRow.image_id.in_(image_ids))):
+        for image_id, text in self._rows(columns.where(texts.c.image_id.in_(image_ids))):
             found.setdefault(image_id, []).append(text)
         return found
 
-    def text_vectors(self, texts: Sequence[str]) -> dict[str, StoredVector]:
+    def text_vectors(self, asked: Sequence[str]) -> dict[str, StoredVector]:
         """The vectors of those texts that some image already carries."""
-        columns = select(TextRow.text, TextRow.vector)
+        columns = select(texts.c.text, texts.c.vector)
         found: dict[str, StoredVector] = {}
-        for start in range(0, len(texts), SQL_VARIABLES):
-            rows = self._rows(columns.where(TextRow.text.in_(texts[start : start + SQL_VARIABLES])))
+        for start in range(0, len(asked), SQL_VARIABLES):
+            rows = self._rows(columns.where(texts.c.text.in_(asked[start : start + SQL_VARIABLES])))
             found.update({text: _vector(vector) for text, vector in rows})
         return found
 
     # What a search needs
 
     def identity(self) -> EncoderIdentity:
-        return EncoderIdentity.from_json(self._scalar(select(StateRow.encoder)))
+        return EncoderIdentity.from_json(self._scalar(select(state.c.encoder)))
 
     def state(self) -> State:
         return State(*self._rows(select(*_STATE))[0])
 
     def images(self, ids: Sequence[int]) -> dict[int, ImageRecord]:
         """The rows of those ids that exist."""
-        rows = self._rows(select(ImageRow.id, ImageRow.path, *_FACTS).where(ImageRow.id.in_(ids)))
+        rows = self._rows(select(images.c.id, images.c.path, *_FACTS).where(images.c.id.in_(ids)))
         return {row_id: ImageRecord(path, Facts(*facts)) for row_id, path, *facts in rows}
 
     def texts(self, ids: Sequence[int]) -> dict[int, TextRecord]:
-        rows = self._rows(select(TextRow.id, TextRow.text, TextRow.image_id).where(TextRow.id.in_(ids)))
+        rows = self._rows(select(texts.c.id, texts.c.text, texts.c.image_id).where(texts.c.id.in_(ids)))
         return {row_id: TextRecord(text, image_id) for row_id, text, image_id in rows}
 
     def stored(self, target: Target, ids: Sequence[int]) -> dict[int, StoredVector]:
         """The vectors, (dim,), of those ids that exist."""
-        table = _ROWS[target]
-        rows = self._rows(select(table.id, table.vector).where(table.id.in_(ids)))
+        table = _TABLES[target]
+        rows = self._rows(select(table.c.id, table.c.vector).where(table.c.id.in_(ids)))
         return {row_id: _vector(vector) for row_id, vector in rows}
 
     def matching(self, where: Filter, target: Target) -> NDArray[np.int64]:
         """The ids, ascending, of the images that satisfy `where`, or of their texts. BadFilter for an unknown tag."""
         self.tags.require(where.tags)
-        images = select(ImageRow.id).where(*satisfied(where, self.roots()))
-        ids = images if target == "images" else select(TextRow.id).where(TextRow.image_id.in_(images))
+        found = select(images.c.id).where(*satisfied(where, self.roots()))
+        ids = found if target == "images" else select(texts.c.id).where(texts.c.image_id.in_(found))
         return np.sort(np.array(self._column(ids), np.int64))
 
     def vectors(self, target: Target, after: int = 0) -> Iterator[tuple[NDArray[np.int64], list[bytes]]]:
         """The ids after `after` with their stored vectors, in the order of ids, some thousands at a time."""
-        table = _ROWS[target]
-        columns = select(table.id, table.vector).order_by(table.id)
-        while rows := self._rows(columns.where(table.id > after).limit(_VECTOR_ROWS)):
+        table = _TABLES[target]
+        columns = select(table.c.id, table.c.vector).order_by(table.c.id)
+        while rows := self._rows(columns.where(table.c.id > after).limit(_VECTOR_ROWS)):
             ids, vectors = zip(*rows, strict=True)
             yield np.array(ids, np.int64), list(vectors)
             after = ids[-1]
@@ -171,35 +171,35 @@ class Catalog:
         """What a filter may ask for."""
         formats, cameras = (
             tuple(self._column(select(column).where(column > "").distinct().order_by(column)))
-            for column in (ImageRow.format, ImageRow.camera)
+            for column in (images.c.format, images.c.camera)
         )
-        times, places = (self._scalar(select(func.count(column))) for column in (ImageRow.taken_at, ImageRow.latitude))
+        times, places = (self._scalar(select(func.count(column))) for column in (images.c.taken_at, images.c.latitude))
         return Choices(formats, cameras, times > 0, places > 0, *self.tags.choices())
 
     # What status and verify ask
 
     def counts(self) -> dict[str, int]:
-        tables = {"images": ImageRow, "texts": TextRow, "failures": FailureRow}
+        tables = {"images": images, "texts": texts, "failures": failures}
         return {name: self._scalar(select(func.count()).select_from(table)) for name, table in tables.items()}
 
     def roots(self) -> list[Root]:
         """The followed folders, by path."""
-        rows = self._rows(select(RootRow.path, RootRow.exclude, RootRow.include_hidden))
+        rows = self._rows(select(roots.c.path, roots.c.exclude, roots.c.include_hidden))
         return [Root(path, tuple(exclude), hidden) for path, exclude, hidden in sorted(rows)]
 
     def failures(self) -> list[tuple[str, str, datetime]]:
         """Path, reason and when, by path."""
-        columns = (FailureRow.path, FailureRow.reason, FailureRow.failed_at)
-        return [(path, reason, when) for path, reason, when in self._rows(select(*columns).order_by(FailureRow.path))]
+        columns = (failures.c.path, failures.c.reason, failures.c.failed_at)
+        return [(path, reason, when) for path, reason, when in self._rows(select(*columns).order_by(failures.c.path))]
 
     def last_runs(self, count: int) -> list[tuple[datetime, dict[str, Any]]]:
         """When it started and what it reported, the last run first."""
-        columns = select(RunRow.started_at, RunRow.report).order_by(RunRow.id.desc()).limit(count)
+        columns = select(runs.c.started_at, runs.c.report).order_by(runs.c.id.desc()).limit(count)
         return [(started_at, report) for started_at, report in self._rows(columns)]
 
     def paths(self) -> list[str]:
         """The path of every image, sorted."""
-        return self._column(select(ImageRow.path).order_by(ImageRow.path))
+        return self._column(select(images.c.path).order_by(images.c.path))
 
     def damage(self) -> list[str]:
         """What SQLite itself finds wrong with the file."""
@@ -215,22 +215,22 @@ class Catalog:
     def publish(self, generation: int, covers: int) -> None:
         """Name `generation` as live; its indexes hold the vectors as they were after `covers` changes."""
         with self._engine.begin() as connection:
-            connection.execute(update(StateRow).values(generation=generation, published_changes=covers))
+            connection.execute(update(state).values(generation=generation, published_changes=covers))
 
     def adopt(self, identity: EncoderIdentity) -> None:
         """Make `identity` that of the collection's encoder."""
         with self._engine.begin() as connection:
-            connection.execute(update(StateRow).values(encoder=identity.to_json()))
+            connection.execute(update(state).values(encoder=identity.to_json()))
 
-    def follow(self, roots: Sequence[Root]) -> None:
-        """Make `roots` the folders that this collection follows."""
+    def follow(self, folders: Sequence[Root]) -> None:
+        """Make `folders` those that this collection follows."""
         with self._engine.begin() as connection:
-            connection.execute(delete(RootRow))
-            insert_all(connection, RootRow, [asdict(root) for root in roots])
+            connection.execute(delete(roots))
+            insert_all(connection, roots, [asdict(folder) for folder in folders])
 
     def record_run(self, started_at: datetime, report: dict[str, Any]) -> None:
         with self._engine.begin() as connection:
-            connection.execute(insert(RunRow).values(started_at=started_at, report=report))
+            connection.execute(insert(runs).values(started_at=started_at, report=report))
 
     def _rows(self, query: Executable) -> Sequence[Any]:
         with self._engine.connect() as connection:

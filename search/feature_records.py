@@ -9,7 +9,7 @@ from sqlalchemy import Engine, func, select
 
 from search.apply import insert_all
 from search.bulk import SQL_VARIABLES, ImageFile, image_files
-from search.schema import ImageRow, LocalFeaturesRow
+from search.schema import images, local_features
 
 
 class FeatureTotals(NamedTuple):
@@ -35,37 +35,35 @@ class FeatureRecords:
 
     def of(self, image_ids: Sequence[int]) -> dict[int, bytes]:
         """The records of those of the images that have one."""
-        columns = select(LocalFeaturesRow.image_id, LocalFeaturesRow.record)
+        columns = select(local_features.c.image_id, local_features.c.record)
         found: dict[int, bytes] = {}
         with self._engine.connect() as connection:
             for start in range(0, len(image_ids), SQL_VARIABLES):
                 some = image_ids[start : start + SQL_VARIABLES]
-                rows = connection.execute(columns.where(LocalFeaturesRow.image_id.in_(some)))
+                rows = connection.execute(columns.where(local_features.c.image_id.in_(some)))
                 found.update((image_id, record) for image_id, record in rows)
         return found
 
     def missing(self) -> list[Missing]:
         """The images that have no record though they came from a file."""
-        images = (
-            select(ImageRow.id, ImageRow.path, ImageRow.digest)
-            .outerjoin(LocalFeaturesRow)
-            .where(ImageRow.digest != b"")
+        without = (
+            select(images.c.id, images.c.path, images.c.digest).outerjoin(local_features).where(images.c.digest != b"")
         )
         with self._engine.connect() as connection:
-            rows = connection.execute(images.where(LocalFeaturesRow.image_id.is_(None)).order_by(ImageRow.id))
+            rows = connection.execute(without.where(local_features.c.image_id.is_(None)).order_by(images.c.id))
             return [Missing(*row) for row in rows]
 
     def add(self, records: Mapping[int, bytes]) -> None:
         """Keep the records of images that have none."""
         with self._engine.begin() as connection:
             rows = [{"image_id": image_id, "record": record} for image_id, record in records.items()]
-            insert_all(connection, LocalFeaturesRow, rows)
+            insert_all(connection, local_features, rows)
 
     def image_files(self) -> list[ImageFile]:
         """Every image of the catalog, in the order of ids, with a record or without."""
         return image_files(self._engine)
 
     def totals(self) -> FeatureTotals:
-        size = func.coalesce(func.sum(func.length(LocalFeaturesRow.record)), 0)
+        size = func.coalesce(func.sum(func.length(local_features.c.record)), 0)
         with self._engine.connect() as connection:
-            return FeatureTotals(*connection.execute(select(func.count(), size).select_from(LocalFeaturesRow)).one())
+            return FeatureTotals(*connection.execute(select(func.count(), size).select_from(local_features)).one())

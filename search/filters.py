@@ -5,14 +5,14 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, false, func, not_, or_, select
-from sqlalchemy.orm import InstrumentedAttribute
 
 from search.expression import Condition, Date, Operator, parse_conditions
 from search.places import Near
-from search.schema import ImageRow, LabelRow, TagRow
+from search.schema import images, labels, tags
 from search.tags import SENSITIVE_IMAGES
 from search.types import Root
 
@@ -53,16 +53,20 @@ def satisfied(asked: Filter, roots: Sequence[Root]) -> Iterator[ColumnElement[bo
         holds = _holds(one, roots)
         yield not_(func.coalesce(holds, false())) if one.negated else holds
     if not asked.show_sensitive:
-        yield ImageRow.id.not_in(SENSITIVE_IMAGES)
+        yield images.c.id.not_in(SENSITIVE_IMAGES)
 
 
-def at_or_under(column: InstrumentedAttribute[str], folder: str) -> ColumnElement[bool]:
+def at_or_under(column: ColumnElement[str], folder: str) -> ColumnElement[bool]:
     """Paths that are `folder` or lie in it: a range of the index, because "0" is the character after "/"."""
     prefix = folder.rstrip("/")
     return or_(column == folder, and_(column > f"{prefix}/", column < f"{prefix}0"))
 
 
-_WIDTH, _HEIGHT = (func.nullif(side, 0) for side in (ImageRow.width, ImageRow.height))
+_PATH: ColumnElement[str] = images.c.path
+_TAKEN_AT: ColumnElement[datetime] = images.c.taken_at
+_LATITUDE: ColumnElement[float] = images.c.latitude
+_LONGITUDE: ColumnElement[float] = images.c.longitude
+_WIDTH, _HEIGHT = (func.nullif(side, 0) for side in (images.c.width, images.c.height))
 """0 is a size that is not known."""
 
 _SIDES: dict[str, ColumnElement[int]] = {
@@ -78,8 +82,8 @@ _ORIENTED: dict[str, ColumnElement[bool]] = {
 }
 
 _PLACED: dict[str, ColumnElement[bool]] = {
-    "yes": ImageRow.latitude.is_not(None),
-    "no": ImageRow.latitude.is_(None),
+    "yes": _LATITUDE.is_not(None),
+    "no": _LATITUDE.is_(None),
 }
 
 _COMPARED: dict[Operator, Any] = {
@@ -94,24 +98,24 @@ _COMPARED: dict[Operator, Any] = {
 def _holds(asked: Condition, roots: Sequence[Root]) -> ColumnElement[bool]:
     match asked.field, asked.value:
         case "folder", str(folder):
-            return or_(false(), *(at_or_under(ImageRow.path, path) for path in _folders(folder, roots)))
+            return or_(false(), *(at_or_under(_PATH, path) for path in _folders(folder, roots)))
         case "taken", Date() as date:
             return _taken(asked.operator, date)
         case "format", str(name):
-            return ImageRow.format == name
+            return images.c.format == name
         case "orientation", str(name):
             return _ORIENTED[name]
         case "width" | "height" | "side" as side, int(pixels):
             compared: ColumnElement[bool] = _COMPARED[asked.operator](_SIDES[side], pixels)
             return compared
         case "camera", str(part):
-            return ImageRow.camera.icontains(part, autoescape=True)
+            return images.c.camera.icontains(part, autoescape=True)
         case "place", str(known):
             return _PLACED[known]
         case "near", Near() as near:
             return _near(near)
         case "tag", str(name):
-            return ImageRow.id.in_(select(TagRow.image_id).join(LabelRow).where(LabelRow.name == name))
+            return images.c.id.in_(select(tags.c.image_id).join(labels).where(labels.c.name == name))
     raise ValueError(f"no condition: {asked!r}")
 
 
@@ -125,19 +129,19 @@ def _taken(compared: Operator, date: Date) -> ColumnElement[bool]:
     """Before or after all of a year, month or day, or within it."""
     match compared:
         case "<":
-            return ImageRow.taken_at < date.start
+            return date.start > _TAKEN_AT
         case "<=":
-            return ImageRow.taken_at < date.end
+            return date.end > _TAKEN_AT
         case ">":
-            return ImageRow.taken_at >= date.end
+            return date.end <= _TAKEN_AT
         case ">=":
-            return ImageRow.taken_at >= date.start
-    return and_(ImageRow.taken_at >= date.start, ImageRow.taken_at < date.end)
+            return date.start <= _TAKEN_AT
+    return and_(date.start <= _TAKEN_AT, date.end > _TAKEN_AT)
 
 
 def _near(near: Near) -> ColumnElement[bool]:
     """Most places are told by sums of degrees, which cost less than the distance."""
     weight, most = near.surely
-    way = func.abs(ImageRow.latitude - near.latitude) + weight * func.abs(ImageRow.longitude - near.longitude)
-    distance_m = func.great_circle_m(ImageRow.latitude, ImageRow.longitude, near.latitude, near.longitude)
-    return and_(ImageRow.latitude.between(*near.latitudes), or_(way <= most, distance_m <= near.radius_m))
+    way = func.abs(_LATITUDE - near.latitude) + weight * func.abs(_LONGITUDE - near.longitude)
+    distance_m = func.great_circle_m(_LATITUDE, _LONGITUDE, near.latitude, near.longitude)
+    return and_(_LATITUDE.between(*near.latitudes), or_(way <= most, distance_m <= near.radius_m))

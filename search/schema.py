@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,19 @@ from sqlalchemy import (
     JSON,
     URL,
     BigInteger,
+    Boolean,
+    Column,
+    DateTime,
     Dialect,
+    Double,
     Engine,
     ForeignKey,
     Index,
+    Integer,
     LargeBinary,
+    MetaData,
     String,
+    Table,
     TypeDecorator,
     create_engine,
     event,
@@ -24,7 +32,6 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.exc import DatabaseError
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from search.errors import CollectionError
 from search.places import great_circle_m
@@ -60,140 +67,124 @@ def _unescape(byte: int) -> str:
     return chr(byte) if byte < 0x80 else chr(0xDC00 + byte)
 
 
-class Base(DeclarativeBase):
-    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON}  # noqa: RUF012  (SQLAlchemy's own interface)
+metadata = MetaData()
 
+_column: Callable[..., Column[Any]] = partial(Column, nullable=False)
+alembic_version = Table("alembic_version", metadata, _column("version_num", String(32), primary_key=True))
+"""Alembic's own table: the revision that this catalog is at."""
 
-class SchemaVersion(Base):
-    """Alembic's own table: the revision that this catalog is at."""
+images = Table(
+    "images",
+    metadata,
+    _column("id", Integer, primary_key=True),
+    _column("path", FilePath, unique=True),
+    _column("size_bytes", BigInteger),
+    _column("mtime_ns", BigInteger),
+    _column("captions_stamp", BigInteger),
+    _column("digest", LargeBinary, index=True),
+    _column("width", Integer),
+    _column("height", Integer),
+    _column("format", String),
+    Column("taken_at", DateTime),
+    Column("camera", String),
+    Column("lens", String),
+    Column("latitude", Double),
+    Column("longitude", Double),
+    Column("caption", String),
+    _column("vector", LargeBinary),
+    Index("images_stamp", "path", "size_bytes", "mtime_ns", "captions_stamp"),
+    sqlite_autoincrement=True,
+)
+"""A row for each file. Vectors are float16, little-endian. Changed content gets a new row: an id means one picture."""
 
-    __tablename__ = "alembic_version"
+texts = Table(
+    "texts",
+    metadata,
+    _column("id", Integer, primary_key=True),
+    _column("image_id", ForeignKey("images.id", ondelete="CASCADE"), index=True),
+    _column("text", String, index=True),
+    _column("vector", LargeBinary),
+    sqlite_autoincrement=True,
+)
+"""One caption of one image, from the file or from beside it, with its vector."""
 
-    version_num: Mapped[str] = mapped_column(String(32), primary_key=True)
+labels = Table(
+    "labels",
+    metadata,
+    _column("id", Integer, primary_key=True),
+    _column("name", String, unique=True),
+    _column("threshold", Double),
+    _column("sensitive", Boolean),
+    _column("vector", LargeBinary),
+)
+"""What images are tagged by: a label, its class vector (float32, little-endian), and from which probability on."""
 
+tags = Table(
+    "tags",
+    metadata,
+    _column("image_id", ForeignKey("images.id", ondelete="CASCADE"), primary_key=True),
+    _column("label_id", ForeignKey("labels.id", ondelete="CASCADE"), primary_key=True, index=True),
+    _column("probability", Double),
+    sqlite_with_rowid=False,
+)
+"""A label that an image has, and its probability for it among all labels."""
 
-class ImageRow(Base):
-    """One file. Its vector is float16, little-endian. A changed content gets a new row, so an id means one picture."""
+local_features = Table(
+    "local_features",
+    metadata,
+    _column("image_id", ForeignKey("images.id", ondelete="CASCADE"), primary_key=True),
+    _column("record", LargeBinary),
+)
+"""The local features of one image, as search.local_features packs them: an edited copy is told by them."""
 
-    __tablename__ = "images"
-    __table_args__ = (
-        Index("images_stamp", "path", "size_bytes", "mtime_ns", "captions_stamp"),
-        {"sqlite_autoincrement": True},
-    )
+failures = Table(
+    "failures",
+    metadata,
+    _column("path", FilePath, primary_key=True),
+    _column("size_bytes", BigInteger),
+    _column("mtime_ns", BigInteger),
+    _column("max_pixels", BigInteger),
+    _column("reason", String),
+    _column("failed_at", DateTime),
+)
+"""A file that could not be indexed; it is tried again when it changes or the pixel limit grows."""
 
-    id: Mapped[int] = mapped_column(primary_key=True)
-    path: Mapped[str] = mapped_column(FilePath, unique=True)
-    size_bytes: Mapped[int] = mapped_column(BigInteger)
-    mtime_ns: Mapped[int] = mapped_column(BigInteger)
-    captions_stamp: Mapped[int] = mapped_column(BigInteger)
-    digest: Mapped[bytes] = mapped_column(LargeBinary, index=True)
-    width: Mapped[int]
-    height: Mapped[int]
-    format: Mapped[str]
-    taken_at: Mapped[datetime | None]
-    camera: Mapped[str | None]
-    lens: Mapped[str | None]
-    latitude: Mapped[float | None]
-    longitude: Mapped[float | None]
-    caption: Mapped[str | None]
-    vector: Mapped[bytes] = mapped_column(LargeBinary)
+roots = Table(
+    "roots",
+    metadata,
+    _column("path", FilePath, primary_key=True),
+    _column("exclude", JSON),
+    _column("include_hidden", Boolean),
+)
+"""A folder that the collection follows, and how it is walked."""
 
+runs = Table(
+    "runs",
+    metadata,
+    _column("id", Integer, primary_key=True),
+    _column("started_at", DateTime),
+    _column("report", JSON),
+)
+"""What a build that changed something reported."""
 
-class TextRow(Base):
-    """One caption of one image, from the file or from beside it, with its vector."""
+state = Table(
+    "state",
+    metadata,
+    _column("id", Integer, primary_key=True),
+    _column("encoder", String),
+    _column("changes", Integer, default=0),
+    _column("generation", Integer, default=0),
+    _column("published_changes", Integer, default=0),
+    _column("tag_changes", Integer, default=0),
+    _column("tagged_to", Integer, default=0),
+    Column("logit_scale", Double),
+)
+"""One row: whose vectors these are, how often they changed, and which generation of the index is live.
 
-    __tablename__ = "texts"
-    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    image_id: Mapped[int] = mapped_column(ForeignKey("images.id", ondelete="CASCADE"), index=True)
-    text: Mapped[str] = mapped_column(index=True)
-    vector: Mapped[bytes] = mapped_column(LargeBinary)
-
-
-class LabelRow(Base):
-    """What images are tagged by: a label, its class vector (float32, little-endian), and from which probability on."""
-
-    __tablename__ = "labels"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(unique=True)
-    threshold: Mapped[float]
-    sensitive: Mapped[bool]
-    vector: Mapped[bytes] = mapped_column(LargeBinary)
-
-
-class TagRow(Base):
-    """A label that an image has, and its probability for it among all labels."""
-
-    __tablename__ = "tags"
-    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
-
-    image_id: Mapped[int] = mapped_column(ForeignKey("images.id", ondelete="CASCADE"), primary_key=True)
-    label_id: Mapped[int] = mapped_column(ForeignKey("labels.id", ondelete="CASCADE"), primary_key=True, index=True)
-    probability: Mapped[float]
-
-
-class LocalFeaturesRow(Base):
-    """The local features of one image, as search.local_features packs them: an edited copy is told by them."""
-
-    __tablename__ = "local_features"
-
-    image_id: Mapped[int] = mapped_column(ForeignKey("images.id", ondelete="CASCADE"), primary_key=True)
-    record: Mapped[bytes] = mapped_column(LargeBinary)
-
-
-class FailureRow(Base):
-    """A file that could not be indexed; it is tried again when it changes or the pixel limit grows."""
-
-    __tablename__ = "failures"
-
-    path: Mapped[str] = mapped_column(FilePath, primary_key=True)
-    size_bytes: Mapped[int] = mapped_column(BigInteger)
-    mtime_ns: Mapped[int] = mapped_column(BigInteger)
-    max_pixels: Mapped[int] = mapped_column(BigInteger)
-    reason: Mapped[str]
-    failed_at: Mapped[datetime]
-
-
-class RootRow(Base):
-    """A folder that the collection follows, and how it is walked."""
-
-    __tablename__ = "roots"
-
-    path: Mapped[str] = mapped_column(FilePath, primary_key=True)
-    exclude: Mapped[list[str]]
-    include_hidden: Mapped[bool]
-
-
-class RunRow(Base):
-    """What a build that changed something reported."""
-
-    __tablename__ = "runs"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    started_at: Mapped[datetime]
-    report: Mapped[dict[str, Any]]
-
-
-class StateRow(Base):
-    """One row: whose vectors these are, how often they changed, and which generation of the index is live.
-
-    `changes` counts the transactions that changed any vector; `published_changes` is its value at the last publication.
-    `tag_changes` counts those that changed tags, which the images up to the id `tagged_to` have been given.
-    `logit_scale` is the encoder's where there are labels, and makes probabilities of cosines.
-    """
-
-    __tablename__ = "state"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    encoder: Mapped[str]
-    changes: Mapped[int] = mapped_column(default=0)
-    generation: Mapped[int] = mapped_column(default=0)
-    published_changes: Mapped[int] = mapped_column(default=0)
-    tag_changes: Mapped[int] = mapped_column(default=0)
-    tagged_to: Mapped[int] = mapped_column(default=0)
-    logit_scale: Mapped[float | None]
+`changes` counts the transactions that changed any vector; `published_changes` is its value at the last publication.
+`tag_changes` counts those that changed tags, which the images up to the id `tagged_to` have been given.
+`logit_scale` is the encoder's where there are labels, and makes probabilities of cosines.
+"""
 
 
 def connect(file: Path) -> Engine:
@@ -218,9 +209,9 @@ def create_tables(file: Path, encoder: str) -> None:
     """Write a catalog without rows; `encoder` is the identity of the collection's encoder as JSON."""
     engine = connect(file)
     with engine.begin() as connection:
-        Base.metadata.create_all(connection)
-        connection.execute(insert(SchemaVersion).values(version_num=SCHEMA_VERSION))
-        connection.execute(insert(StateRow).values(id=1, encoder=encoder))
+        metadata.create_all(connection)
+        connection.execute(insert(alembic_version).values(version_num=SCHEMA_VERSION))
+        connection.execute(insert(state).values(id=1, encoder=encoder))
     with engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA journal_mode=WAL")
     engine.dispose()
@@ -230,7 +221,7 @@ def schema_version(engine: Engine, file: Path) -> str:
     """The schema of a catalog, "" before the first; CollectionError where there is none."""
     try:
         with engine.connect() as connection:
-            return connection.execute(select(SchemaVersion.version_num)).scalar() or ""
+            return connection.execute(select(alembic_version.c.version_num)).scalar() or ""
     except DatabaseError as error:
         raise CollectionError(f"{file} is not a catalog ({error.orig}); name another --collection") from error
 

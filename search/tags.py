@@ -13,7 +13,7 @@ from search.apply import insert_all
 from search.classify import Classifier
 from search.errors import BadFilter
 from search.records import Tag
-from search.schema import LabelRow, StateRow, TagRow, TextRow
+from search.schema import labels, state, tags, texts
 from search.types import Logits, Target
 from search.vocabulary import Vocabulary
 
@@ -26,7 +26,7 @@ Version = tuple[int, int]
 _NEVER: Version = (-1, -1)
 _SHOWN = 20
 
-SENSITIVE_IMAGES: Select[int] = select(TagRow.image_id).join(LabelRow).where(LabelRow.sensitive)
+SENSITIVE_IMAGES: Select[int] = select(tags.c.image_id).join(labels).where(labels.c.sensitive)
 
 
 class LabelCount(NamedTuple):
@@ -45,10 +45,10 @@ class Tags:
 
     def of(self, image_ids: Sequence[int]) -> dict[int, list[Tag]]:
         """The tags of each of these images that has any, most probable first."""
-        columns = select(TagRow.image_id, LabelRow.name, TagRow.probability, LabelRow.sensitive).join(LabelRow)
+        columns = select(tags.c.image_id, labels.c.name, tags.c.probability, labels.c.sensitive).join(labels)
         found: dict[int, list[Tag]] = {}
         for image_id, *tag in self._rows(
-            columns.where(TagRow.image_id.in_(image_ids)).order_by(TagRow.probability.desc(), TagRow.label_id)
+            columns.where(tags.c.image_id.in_(image_ids)).order_by(tags.c.probability.desc(), tags.c.label_id)
         ):
             found.setdefault(image_id, []).append(Tag(*tag))
         return found
@@ -58,8 +58,8 @@ class Tags:
         version = self._version()
         kept = self._hidden.get(target)
         if kept is None or kept[0] != version:
-            texts = select(TextRow.id).where(TextRow.image_id.in_(SENSITIVE_IMAGES))
-            rows = self._rows(SENSITIVE_IMAGES.distinct() if target == "images" else texts)
+            of_images = select(texts.c.id).where(texts.c.image_id.in_(SENSITIVE_IMAGES))
+            rows = self._rows(SENSITIVE_IMAGES.distinct() if target == "images" else of_images)
             kept = self._hidden[target] = version, frozenset(id_ for (id_,) in rows)
         return kept[1]
 
@@ -74,7 +74,7 @@ class Tags:
         """Raise BadFilter for a name that is no label: nobody has it, and nobody would learn that it is misspelled."""
         if not names:
             return
-        known = [name for (name,) in self._rows(select(LabelRow.name).order_by(LabelRow.id))]
+        known = [name for (name,) in self._rows(select(labels.c.name).order_by(labels.c.id))]
         if strangers := [name for name in names if name not in known]:
             some = f"there are: {', '.join(known[:_SHOWN])}" + (", ..." if len(known) > _SHOWN else "")
             none = "none has one until python -m indexer tag --labels-file FILE"
@@ -82,8 +82,8 @@ class Tags:
 
     def counts(self) -> list[LabelCount]:
         """Every label and how many images have it, in the order in which they were given."""
-        columns = select(LabelRow.name, LabelRow.sensitive, func.count(TagRow.image_id)).outerjoin(TagRow)
-        return [LabelCount(*row) for row in self._rows(columns.group_by(LabelRow.id).order_by(LabelRow.id))]
+        columns = select(labels.c.name, labels.c.sensitive, func.count(tags.c.image_id)).outerjoin(tags)
+        return [LabelCount(*row) for row in self._rows(columns.group_by(labels.c.id).order_by(labels.c.id))]
 
     def choices(self) -> tuple[tuple[str, ...], bool]:
         """The labels that any image has, by name, without the sensitive ones; and whether there are such."""
@@ -93,7 +93,7 @@ class Tags:
 
     def images(self) -> int:
         """How many images have a tag."""
-        ((count,),) = self._rows(select(func.count(distinct(TagRow.image_id))))
+        ((count,),) = self._rows(select(func.count(distinct(tags.c.image_id))))
         return int(count)
 
     def replace(self, vocabulary: Vocabulary, images: Batches) -> None:
@@ -103,7 +103,7 @@ class Tags:
         """
         with self._engine.begin() as connection:
             _clear(connection)
-            insert_all(connection, LabelRow, _label_rows(vocabulary))
+            insert_all(connection, labels, _label_rows(vocabulary))
             tagged_to = _tag(connection, vocabulary, images)
             _changed(connection, tagged_to=tagged_to, logit_scale=vocabulary.classifier.logits.scale)
 
@@ -111,7 +111,7 @@ class Tags:
         """Tag the images that came since: `images_after` gives those whose ids are greater."""
         if (vocabulary := self._read_vocabulary()) is None:
             return
-        ((tagged_to,),) = self._rows(select(StateRow.tagged_to))
+        ((tagged_to,),) = self._rows(select(state.c.tagged_to))
         with self._engine.begin() as connection:
             if last := _tag(connection, vocabulary, images_after(tagged_to)):
                 _changed(connection, tagged_to=last)
@@ -123,8 +123,8 @@ class Tags:
             _changed(connection, tagged_to=0, logit_scale=None)
 
     def _read_vocabulary(self) -> Vocabulary | None:
-        columns = (LabelRow.name, LabelRow.threshold, LabelRow.sensitive, LabelRow.vector, StateRow.logit_scale)
-        rows = self._rows(select(*columns).join(StateRow, StateRow.id == 1).order_by(LabelRow.id))
+        columns = (labels.c.name, labels.c.threshold, labels.c.sensitive, labels.c.vector, state.c.logit_scale)
+        rows = self._rows(select(*columns).join(state, state.c.id == 1).order_by(labels.c.id))
         if not rows:
             return None
         names, thresholds, sensitive, vectors, scales = zip(*rows, strict=True)
@@ -133,7 +133,7 @@ class Tags:
         return Vocabulary(classifier, np.array(thresholds, np.float32), np.array(sensitive))
 
     def _version(self) -> Version:
-        ((tag_changes, generation),) = self._rows(select(StateRow.tag_changes, StateRow.generation))
+        ((tag_changes, generation),) = self._rows(select(state.c.tag_changes, state.c.generation))
         return tag_changes, generation
 
     def _rows(self, query: Executable) -> Sequence[Any]:
@@ -142,12 +142,12 @@ class Tags:
 
 
 def _clear(connection: Connection) -> None:
-    connection.execute(delete(TagRow))
-    connection.execute(delete(LabelRow))
+    connection.execute(delete(tags))
+    connection.execute(delete(labels))
 
 
 def _changed(connection: Connection, **values: float | None) -> None:
-    connection.execute(update(StateRow).values(tag_changes=StateRow.tag_changes + 1, **values))
+    connection.execute(update(state).values(tag_changes=state.c.tag_changes + 1, **values))
 
 
 def _label_rows(vocabulary: Vocabulary) -> list[dict[str, Any]]:
@@ -171,9 +171,9 @@ def _tag(connection: Connection, vocabulary: Vocabulary, images: Batches) -> int
     """Write the tags of `images`; the greatest of their ids, 0 without any."""
     last = 0
     for ids, vectors in images:
-        for rows, labels, probabilities in vocabulary.tag(vectors):
-            columns = zip(ids[rows].tolist(), (labels + 1).tolist(), probabilities.tolist(), strict=True)
-            tags = [{"image_id": image, "label_id": label, "probability": p} for image, label, p in columns]
-            insert_all(connection, TagRow, tags)
+        for rows, places, probabilities in vocabulary.tag(vectors):
+            columns = zip(ids[rows].tolist(), (places + 1).tolist(), probabilities.tolist(), strict=True)
+            found = [{"image_id": image, "label_id": label, "probability": p} for image, label, p in columns]
+            insert_all(connection, tags, found)
         last = int(ids[-1])
     return last

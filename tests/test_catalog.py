@@ -22,7 +22,7 @@ from search.changes import Caption, Changes, Failure, FileStamp, NewImage
 from search.classify import Classifier
 from search.errors import CollectionError, SchemaTooNew
 from search.migrate import MIGRATIONS, upgrade
-from search.schema import SCHEMA_VERSION, Base, connect
+from search.schema import SCHEMA_VERSION, connect, metadata
 from search.types import EncoderIdentity, Facts, Logits, Root
 from search.vocabulary import Vocabulary
 
@@ -154,7 +154,7 @@ def test_migrations_lead_to_the_tables_of_this_release(tmp_path: Path) -> None:
     upgrade(engine)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, Base.metadata) == []
+        assert compare_metadata(context, metadata) == []
     engine.dispose()
 
 

@@ -67,7 +67,8 @@ def test_a_text_is_searched_without_torch(place: Path) -> None:
         f"sys.argv = ['search', 'a', 'dog', '--collection', {str(place / 'one')!r}, '--paths']\n"
         "try:\n    runpy.run_module('search', run_name='__main__')\n"
         "except SystemExit as end:\n    print(end.code)\n"
-        "print([name for name in ('torch', 'torchvision', 'open_clip', 'onnx', 'timm') if name in sys.modules])\n"
+        "heavy = 'torch', 'torchvision', 'open_clip', 'onnx', 'timm', 'sqlalchemy.orm'\n"
+        "print([name for name in heavy if name in sys.modules])\n"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True)
     *paths, code, imported = done.stdout.splitlines()

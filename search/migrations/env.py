@@ -2,9 +2,7 @@
 
 from alembic import context
 
-from search.schema import Base
+from search.schema import metadata
 
-context.configure(
-    connection=context.config.attributes["connection"], target_metadata=Base.metadata, render_as_batch=True
-)
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True)
 context.run_migrations()
