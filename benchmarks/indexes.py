@@ -4,7 +4,7 @@
 
 FOLDER holds a make_vectors.py whose `make(count)` gives images, image queries and text queries, unit rows. Contestants
 take turns query by query; read the ratios. Recall@10 is against FAISS's flat index of the float32 vectors, and against
-the float16 rows as the catalog stores them.
+the exact index, whose rows are float16.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def measure(rows: Vectors, images: Vectors, texts: Vectors, *, hnsw: bool) -> No
         stored = {"text": indexes["exact"].search(texts, K).ids, "image": indexes["exact"].search(images, K).ids}
         true = {"text": asks["flat fp32"](texts), "image": asks["flat fp32"](images)}
         times = take_turns(asks, texts)
-        print("                  recall, of float32  recall, of float16   one query  8 at once  64 together")
+        print("                  recall, of float32  recall, of exact     one query  8 at once  64 together")
         print("                    text     image      text     image       ms, p50    a second     a second")
         for name, ask in asks.items():
             found = {"text": ask(texts), "image": ask(images)}

@@ -63,7 +63,7 @@ def make_files(folder: Path, count: int, dim: int) -> Iterator[NewImage]:
             FileStamp(str(path), status.st_size, status.st_mtime_ns),
             digest_of(path.read_bytes()),
             Facts(2, 2, "BMP"),
-            (vector / np.linalg.norm(vector)).astype(np.float16),
+            vector / np.linalg.norm(vector),
         )
 
 

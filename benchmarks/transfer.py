@@ -36,8 +36,8 @@ def prepare(folder: Path, size: int) -> None:
     """Files to import in `folder`/import."""
     (folder / "import").mkdir()
     images, _, _ = runpy.run_path(str(MAKE))["make"](size, queries=1)
-    np.save(folder / "import" / "image_vectors.npy", images.astype(np.float16))
-    np.save(folder / "import" / "text_vectors.npy", images[::2].astype(np.float16))
+    np.save(folder / "import" / "image_vectors.npy", images)
+    np.save(folder / "import" / "text_vectors.npy", images[::2])
     with (folder / "import" / "image_rows.json").open("w") as stream:
         for number in range(size):
             captions = [f"what picture {number} shows"] if number % 2 == 0 else []

@@ -27,7 +27,7 @@ def make_collection(directory: Path, identity: EncoderIdentity, images: int) -> 
                 Facts(640, 480, "JPEG"),
                 vector,
             )
-            for number, vector in enumerate(vectors.astype(np.float16), start)
+            for number, vector in enumerate(vectors, start)
         ]
         collection.catalog.apply(Changes(added=rows))
     collection.publish()

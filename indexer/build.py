@@ -165,7 +165,7 @@ class _Build:
         for rows in self._timed(encoder.encode_batches(pixels())):
             items, digests = sent.popleft()
             self._report.encoded += len(digests)
-            yield items, dict(zip(digests, rows.astype(np.float16), strict=True))
+            yield items, dict(zip(digests, rows, strict=True))
 
     def _batches(self, works: Sequence[Work], reader: Reader) -> Iterator[list[Loaded]]:
         """Read files, in batches of so many that need the model. A stop ends with what is in hand."""

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from indexer.asked import encoder_for, loader_for, options_of, pictures_of
 from indexer.encode import encode_files
 from indexer.opening import open_collection
+from search.changes import STORED
 from search.collection import Collection
 from search.errors import BadQuery, CollectionError
 from search.settings import Settings
@@ -86,7 +87,7 @@ def _stored(paths: Sequence[str], ids: Mapping[str, int], collection: Collection
     for some, vectors in collection.catalog.vectors("images"):
         for image_id, vector in zip(some.tolist(), vectors, strict=True):
             if (place := places.get(image_id)) is not None:
-                rows[place] = np.frombuffer(vector, "<f2")
+                rows[place] = np.frombuffer(vector, STORED)
                 del missing[place]
     if missing:
         raise CollectionError(f"{collection.directory} is being changed; try again when that is done")

@@ -150,7 +150,7 @@ class Resolver:
         vectors = self._catalog.text_vectors(unique)
         if new := [text for text in unique if text not in vectors]:
             try:
-                vectors.update(zip(new, self._encode_texts(new).astype(np.float16), strict=True))
+                vectors.update(zip(new, self._encode_texts(new), strict=True))
             except NoTextTower as error:
                 self._report.bad_captions[f"all of them: {error}"] = None
         return vectors

@@ -10,9 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from search.changes import STORED
 from search.errors import BadImport
 from search.files import replacing
-from search.index import unit_rows
+from search.index import Vectors
+
+_ROUNDING = 1e-6
+"""How far the length of a unit row in float32 may lie from 1."""
 
 
 def open_vectors(file: Path, dim: int | None = None) -> NDArray[Any]:
@@ -31,8 +35,8 @@ def open_vectors(file: Path, dim: int | None = None) -> NDArray[Any]:
     return vectors
 
 
-def stored_rows(vectors: NDArray[Any], start: int, end: int, file: Path) -> NDArray[np.float16]:
-    """Rows as the catalog keeps them. float16 of unit length stay bit for bit; other lengths are made 1."""
+def stored_rows(vectors: NDArray[Any], start: int, end: int, file: Path) -> Vectors:
+    """Rows as the catalog keeps them. float32 of unit length stay bit for bit; other lengths are made 1."""
     some = np.array(vectors[start:end])
     exact = some.astype(np.promote_types(some.dtype, np.float32))
     with np.errstate(over="ignore", invalid="ignore"):
@@ -41,10 +45,8 @@ def stored_rows(vectors: NDArray[Any], start: int, end: int, file: Path) -> NDAr
     if not usable.all():
         first, bad = start + int(np.argmin(usable)), int((~usable).sum())
         raise BadImport(f"{file}: vector {first} is zero or not finite, with {bad - 1} more up to {start + len(some)}")
-    rows: NDArray[np.float16] = (exact / lengths).astype("<f2")
-    if some.dtype == np.float16:
-        kept = unit_rows(exact.astype(np.float32))
-        rows[kept] = some[kept]
+    lengths[np.abs(lengths - 1) <= _ROUNDING] = 1
+    rows: Vectors = (exact / lengths).astype(STORED)
     return rows
 
 
@@ -52,6 +54,6 @@ def stored_rows(vectors: NDArray[Any], start: int, end: int, file: Path) -> NDAr
 def writing_vectors(file: Path, count: int, dim: int) -> Iterator[Callable[[Iterable[bytes]], None]]:
     """A file of `count` stored vectors, of which each call writes the next."""
     with replacing(file) as aside, aside.open("wb") as stream:
-        header = {"descr": "<f2", "fortran_order": False, "shape": (count, dim)}
+        header = {"descr": STORED.str, "fortran_order": False, "shape": (count, dim)}
         np.lib.format.write_array_header_1_0(stream, header)
         yield stream.writelines

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, delete, insert, literal, select, update
 
-from search.changes import Caption, Changes, Failure, FileStamp, NewImage, StoredVector
+from search.changes import STORED, Caption, Changes, Failure, FileStamp, NewImage, StoredVector
 from search.schema import FilePath, failures, images, local_features, state, texts
 from search.types import Facts
 
@@ -103,4 +103,4 @@ def _failure_row(failure: Failure) -> dict[str, Any]:
 
 
 def _stored(vector: StoredVector) -> bytes:
-    return vector.astype("<f2").tobytes()
+    return vector.astype(STORED).tobytes()

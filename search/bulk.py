@@ -18,7 +18,7 @@ SQL_VARIABLES = 10_000
 
 
 class StoredImage(NamedTuple):
-    """A row with its captions; vectors are (dim,) float16, little-endian. `digest` is empty where it is not known."""
+    """A row with its captions; vectors are (dim,) float32, little-endian. `digest` is empty where it is not known."""
 
     stamp: FileStamp
     digest: bytes

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, Executable, Table, delete, func, insert, select, 
 
 from search.apply import apply, insert_all
 from search.bulk import SQL_VARIABLES, StoredImage, stored_images, vectors_at
-from search.changes import Changes, StoredVector
+from search.changes import STORED, Changes, StoredVector
 from search.errors import SchemaTooNew
 from search.feature_records import FeatureRecords
 from search.files import replacing
@@ -246,4 +246,4 @@ class Catalog:
 
 
 def _vector(stored: bytes) -> StoredVector:
-    return np.frombuffer(stored, "<f2")
+    return np.frombuffer(stored, STORED)

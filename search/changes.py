@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 from search.types import Facts
 
-StoredVector = NDArray[np.float16]
-"""A unit row as the catalog keeps it: (dim,), float16."""
+StoredVector = NDArray[np.float32]
+"""A unit row: (dim,)."""
+
+STORED = np.dtype("<f4")
+"""As the catalog keeps it."""
 
 
 @dataclass(frozen=True, slots=True)

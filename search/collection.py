@@ -12,6 +12,7 @@ import numpy as np
 
 from search.background import load_background, save_background
 from search.catalog import Catalog
+from search.changes import STORED
 from search.errors import CollectionError, CollectionNotFound, EncoderMismatch
 from search.exact_index import ExactIndex
 from search.index import REPAIR, Ids, VectorIndex, Vectors
@@ -152,7 +153,7 @@ class Collection:
 
     def _vectors(self, target: Target, after: int = 0) -> Iterator[tuple[Ids, Vectors]]:
         for ids, stored in self.catalog.vectors(target, after):
-            yield ids, np.frombuffer(b"".join(stored), "<f2").reshape(len(ids), -1).astype(np.float32)
+            yield ids, np.frombuffer(b"".join(stored), STORED).reshape(len(ids), -1)
 
     def _publication_file(self, generation: int) -> Path:
         return self.directory / f"published-{generation:08d}.json"

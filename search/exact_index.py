@@ -1,4 +1,9 @@
-"""The exact index: every vector is compared. It holds exactly what the catalog holds, in float16."""
+"""The exact index: every vector is compared. It holds what the catalog holds, less the rows' mean, in float16.
+
+Vectors of one model have much in common: half of an image's vector is the mean of all images. Without it they are
+small, float16 rounds them little, and neighbours keep their order. A query's product with the mean is one number, which
+is added to all of its scores.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
@@ -28,22 +34,25 @@ SPARE = 50
 
 
 class ExactIndex:
-    """FAISS's scan of float16 rows, under the ids of an IndexIDMap."""
+    """FAISS's scan of float16 rows, centred by an IndexPreTransform, under the ids of an IndexIDMap."""
 
     kind = "exact"
 
     def __init__(self, index: faiss.IndexIDMap, rows: faiss.Index | None = None) -> None:
-        """`rows` is the part of `index` that holds the vectors, when that is not all of it."""
+        """`rows` is the part of `index` that holds the vectors, when that is not all that `inside` gives."""
         self._index = index
-        self.rows = rows or index.index
+        self.rows = rows or inside(index)
         self.ids: Ids = faiss.vector_to_array(index.id_map)
+        self.mean = _mean(index)
 
     @classmethod
     def build(cls, dim: int, batches: Iterable[tuple[Ids, Vectors]]) -> ExactIndex:
         """An index over ids (n,), ascending from batch to batch, and unit rows (n, dim)."""
         rows = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
-        index = faiss.IndexIDMap(rows)
+        index = around(rows, np.zeros(dim, np.float32))
         for ids, vectors in batches:
+            if not rows.ntotal:
+                index = around(rows, vectors.mean(axis=0))
             index.add_with_ids(checked(vectors, dim), ids)
         made = ExactIndex(index)
         if (np.diff(made.ids) <= 0).any():
@@ -83,7 +92,7 @@ class ExactIndex:
 
     def _compared(self, queries: Vectors, k: int, places: Ids) -> Neighbours:
         """The neighbours among the rows at a few places."""
-        scores = queries @ self.rows.reconstruct_batch(places).T
+        scores = queries @ self._rows(places).T
         return _merged([Neighbours(scores, np.broadcast_to(self.ids[places], scores.shape))], k)
 
     def _scanned(self, queries: Vectors, k: int, places: Ids | None) -> Neighbours:
@@ -103,20 +112,53 @@ class ExactIndex:
     def _scan(self, queries: Vectors, k: int, part: tuple[int, int], member: NDArray[np.bool_] | None) -> Neighbours:
         """The neighbours among the rows from one place up to another, of which `member` says whether they count."""
         options = faiss.SearchParameters(sel=_selector(part, member))  # type: ignore[call-arg]
-        return self.named(*self.rows.search(queries, k, params=options))
+        return self.named(queries, *self.rows.search(queries, k, params=options))
 
-    def named(self, scores: Vectors, places: Ids) -> Neighbours:
-        """Places in the index -> ids."""
-        return Neighbours(scores, np.where(places < 0, -1, self.ids[places]))
+    def named(self, queries: Vectors, scores: Vectors, places: Ids) -> Neighbours:
+        """Places in the index -> ids; products with the centred rows -> with the rows."""
+        return Neighbours(scores + (queries @ self.mean)[:, np.newaxis], np.where(places < 0, -1, self.ids[places]))
+
+    def _rows(self, places: Ids) -> Vectors:
+        rows: Vectors = self.rows.reconstruct_batch(places) + self.mean
+        return rows
 
     def sample(self, count: int) -> tuple[Ids, Vectors]:
         """Some of the ids and their rows, the same ones every time; all of a small index."""
         places = np.sort(np.random.default_rng(0).permutation(len(self))[:count])
-        return self.ids[places], self.rows.reconstruct_batch(places)
+        return self.ids[places], self._rows(places)
 
     def contents(self, start: int, count: int) -> tuple[Ids, Vectors]:
         count = max(0, min(count, len(self) - start))
-        return self.ids[start : start + count], self.rows.reconstruct_n(start, count)
+        return self.ids[start : start + count], self.rows.reconstruct_n(start, count) + self.mean
+
+    def rounded(self, rows: Vectors) -> Vectors:
+        held: Any = self.rows
+        centred: Vectors = held.sa_decode(held.sa_encode(rows - self.mean))
+        return centred + self.mean
+
+
+def around(rows: faiss.Index, mean: Vectors) -> faiss.IndexIDMap:
+    """An index, empty as `rows` is, that adds vectors to `rows` less the `mean`, (dim,), and gives them ids."""
+    centring = faiss.CenteringTransform(len(mean))
+    faiss.copy_array_to_vector(mean, centring.mean)
+    centring.is_trained = True
+    return faiss.IndexIDMap(faiss.IndexPreTransform(centring, rows))
+
+
+def inside(index: faiss.IndexIDMap) -> faiss.Index:
+    """What `around` was put around; the index of an older release was centred by nothing."""
+    outer: Any = faiss.downcast_index(index.index)
+    return faiss.downcast_index(outer.index) if isinstance(outer, faiss.IndexPreTransform) else outer
+
+
+def _mean(index: faiss.IndexIDMap) -> Vectors:
+    outer: Any = faiss.downcast_index(index.index)
+    if not isinstance(outer, faiss.IndexPreTransform):
+        return np.zeros(index.d, np.float32)
+    chain: Any = outer.chain
+    centring: Any = faiss.downcast_VectorTransform(chain.at(0))
+    mean: Vectors = faiss.vector_to_array(centring.mean)
+    return mean
 
 
 def _none(queries: int, k: int) -> Neighbours:

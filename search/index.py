@@ -14,7 +14,7 @@ Ids = NDArray[np.int64]
 REPAIR = "python -m indexer verify --repair makes it again from the catalog"
 
 UNIT_TOLERANCE = 2e-3
-"""How far the length of a float16 row may lie from 1: rounding moves it by 5e-4 at most."""
+"""How far the length of a row may lie from 1: where it was kept in float16, rounding moved it by 5e-4 at most."""
 
 
 class Neighbours(NamedTuple):
@@ -40,6 +40,10 @@ class VectorIndex(Protocol):
 
     def contents(self, start: int, count: int) -> tuple[Ids, Vectors]:
         """Up to `count` ids from position `start` on, and their (n, dim) rows as the index holds them."""
+        ...
+
+    def rounded(self, rows: Vectors) -> Vectors:
+        """(n, dim) rows as the index would hold them."""
         ...
 
     def save(self, file: Path) -> None:

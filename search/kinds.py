@@ -11,7 +11,7 @@ from typing import Self
 import faiss
 
 from search.errors import CollectionError
-from search.exact_index import ExactIndex
+from search.exact_index import ExactIndex, inside
 from search.files import replacing
 from search.index import REPAIR, VectorIndex
 from search.index_recall import K, Probes, nearest, recall
@@ -65,7 +65,7 @@ def open_index(file: Path) -> ExactIndex:
         raise CollectionError(f"{file} is not a readable index: {REPAIR}") from error
     if not isinstance(index, faiss.IndexIDMap):
         raise CollectionError(f"{file} holds an index of another kind: {REPAIR}")
-    return ScanIndex(index) if isinstance(faiss.downcast_index(index.index), faiss.IndexRefine) else ExactIndex(index)
+    return ScanIndex(index) if isinstance(inside(index), faiss.IndexRefine) else ExactIndex(index)
 
 
 def choose(

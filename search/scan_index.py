@@ -15,7 +15,7 @@ from typing import Any, Self
 import faiss
 import numpy as np
 
-from search.exact_index import ExactIndex
+from search.exact_index import ExactIndex, around, inside
 from search.index import Ids, Neighbours, Vectors, checked
 
 MOST_DIMS = 512
@@ -43,7 +43,7 @@ class ScanIndex(ExactIndex):
     kind = "scan"
 
     def __init__(self, index: faiss.IndexIDMap) -> None:
-        self._refined: Any = faiss.downcast_index(index.index)
+        self._refined: Any = inside(index)
         self._rows_of: ExactIndex | None = None
         super().__init__(index, faiss.downcast_index(self._refined.refine_index))  # type: ignore[attr-defined]
 
@@ -51,12 +51,12 @@ class ScanIndex(ExactIndex):
     def over(cls, exact: ExactIndex, codes: faiss.IndexPreTransform) -> Self:
         """The rows of `exact`, found by `codes`, which are trained and empty."""
         refined: Any = faiss.IndexRefine(codes, faiss.IndexFlat(exact.rows.d, faiss.METRIC_INNER_PRODUCT))
-        index = faiss.IndexIDMap(refined)  # takes an empty index only: it is filled from here on
+        index = around(refined, exact.mean)  # takes an empty index only: it is filled from here on
         for start in range(0, len(exact), _ROWS_A_TIME):
             codes.add(exact.contents(start, _ROWS_A_TIME)[1])
         refined.refine_index = exact.rows
         faiss.copy_array_to_vector(exact.ids, index.id_map)
-        refined.ntotal = index.ntotal = len(exact)
+        refined.ntotal = index.index.ntotal = index.ntotal = len(exact)
         made = cls(index)
         made._rows_of = exact  # FAISS holds no reference
         made.candidates = CANDIDATES
@@ -75,7 +75,7 @@ class ScanIndex(ExactIndex):
         if exact or among is not None or EXACT_SHARE * candidates > len(self):
             return super().search(queries, k, among)
         factor = faiss.IndexRefineSearchParameters(k_factor=candidates / k)  # type: ignore[call-arg]
-        return self.named(*self._refined.search(checked(queries, self.rows.d), k, params=factor))
+        return self.named(queries, *self._refined.search(checked(queries, self.rows.d), k, params=factor))
 
     def codes(self) -> faiss.IndexPreTransform:
         """Codes that are trained like those in use, and empty."""

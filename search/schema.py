@@ -36,7 +36,7 @@ from sqlalchemy.exc import DatabaseError
 from search.errors import CollectionError
 from search.places import great_circle_m
 
-SCHEMA_VERSION = "0003"
+SCHEMA_VERSION = "0004"
 """The newest revision in search/migrations."""
 
 BUSY_TIMEOUT_S = 30
@@ -95,7 +95,7 @@ images = Table(
     Index("images_stamp", "path", "size_bytes", "mtime_ns", "captions_stamp"),
     sqlite_autoincrement=True,
 )
-"""A row for each file. Vectors are float16, little-endian. Changed content gets a new row: an id means one picture."""
+"""A row for each file. Vectors are float32, little-endian. Changed content gets a new row: an id means one picture."""
 
 texts = Table(
     "texts",

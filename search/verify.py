@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import compress
 from typing import Any
 
 import numpy as np
 
-from search.changes import Changes
+from search.changes import STORED, Changes
 from search.collection import Collection
 from search.errors import CollectionError
 from search.index import unit_rows
@@ -66,10 +67,10 @@ def _bad_vectors(collection: Collection, target: Target) -> Iterator[int]:
     """The images whose vectors, or whose captions' vectors, are not (dim,) unit rows."""
     dim = collection.identity.dim
     for ids, stored in collection.catalog.vectors(target):
-        whole = np.array([len(vector) == 2 * dim for vector in stored])
-        rows = np.frombuffer(b"".join(vector for vector in stored if len(vector) == 2 * dim), "<f2").reshape(-1, dim)
+        whole = np.array([len(vector) == STORED.itemsize * dim for vector in stored])
+        rows = np.frombuffer(b"".join(compress(stored, whole)), STORED).reshape(-1, dim)
         good = np.zeros(len(ids), bool)
-        good[whole] = unit_rows(rows.astype(np.float32))
+        good[whole] = unit_rows(rows)
         bad = [int(row) for row in ids[~good]]
         yield from bad if target == "images" else (text.image_id for text in collection.catalog.texts(bad).values())
 
@@ -91,11 +92,11 @@ def _index_problems(collection: Collection, target: Target) -> Iterator[str]:
     start = 0
     for ids, stored in collection.catalog.vectors(target):
         held_ids, held = index.contents(start, len(ids))
-        rows = np.frombuffer(b"".join(stored), "<f2")
+        rows = np.frombuffer(b"".join(stored), STORED)
         if not np.array_equal(ids, held_ids):
             yield f"the {target} index does not hold the ids of the catalog from row {start} on"
             return
-        if rows.size == held.size and not np.array_equal(rows.reshape(held.shape), held):
+        if rows.size == held.size and not np.array_equal(index.rounded(rows.reshape(held.shape)), held):
             yield f"the {target} index holds other vectors than the catalog between rows {start} and {start + len(ids)}"
         start += len(ids)
     if len(index) > start:

@@ -56,7 +56,7 @@ def space() -> Space:
 
 def filled(collection: Collection, vectors: np.ndarray) -> Collection:
     images = [
-        NewImage(FileStamp(f"/{place}.jpg", 1, 1), place.to_bytes(32, "big"), Facts(1, 1, "JPEG"), vector.astype("<f2"))
+        NewImage(FileStamp(f"/{place}.jpg", 1, 1), place.to_bytes(32, "big"), Facts(1, 1, "JPEG"), vector.astype("<f4"))
         for place, vector in enumerate(vectors)
     ]
     collection.catalog.apply(Changes(added=images))
@@ -84,7 +84,7 @@ def test_a_text_with_a_picture_matches_and_one_without_does_not(shown: Searcher)
 
 def test_a_strength_is_the_logistic_of_the_centered_cosine_in_spreads(shown: Searcher, space: Space) -> None:
     """The same number from every vector of the collection and plain numpy."""
-    pictures = space.pictures([f"thing {number}" for number in range(200)]).astype(np.float16).astype(np.float32)
+    pictures = space.pictures([f"thing {number}" for number in range(200)])
     texts = space.encode_texts(list(BACKGROUND_TEXTS))
     centered = rows(list(pictures - pictures.mean(axis=0)))
     spread = (rows(list(texts - texts.mean(axis=0))) @ centered.T).std()
@@ -114,7 +114,7 @@ def test_the_background_is_encoded_once_and_only_when_a_text_is_asked(shown: Sea
 def test_a_negative_text_lets_go_of_its_own_picture_and_keeps_the_wanted_one(shown: Searcher, space: Space) -> None:
     both = rows([space.pictures(["thing 1"])[0] + space.pictures(["thing 2"])[0]])
     collection = shown.collection
-    image = NewImage(FileStamp("/both.jpg", 1, 1), b"b" * 32, Facts(1, 1, "JPEG"), both[0].astype("<f2"))
+    image = NewImage(FileStamp("/both.jpg", 1, 1), b"b" * 32, Facts(1, 1, "JPEG"), both[0].astype("<f4"))
     collection.catalog.apply(Changes(added=[image]))
     collection.publish()
     with_it = [hit.path.stem for hit in shown.page([TextTerm("thing 1")], k=2).hits]

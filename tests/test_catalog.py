@@ -27,7 +27,7 @@ from search.types import EncoderIdentity, Facts, Logits, Root
 from search.vocabulary import Vocabulary
 
 IDENTITY = EncoderIdentity("colors", "mean color", "0" * 64, 4, "8x8")
-VECTOR = np.array([1, 0, 0, 0], np.float16)
+VECTOR = np.array([1, 0, 0, 0], np.float32)
 FACTS = Facts(40, 30, "JPEG", datetime(2024, 6, 1, 12), "Canon EOS R5", "RF 50mm", 48.2, 16.4, "a red car")
 
 
@@ -169,9 +169,10 @@ def test_rows_of_the_first_schema_come_through_the_migration(tmp_path: Path) -> 
         names = ("images", "texts", "state")
         tables = {name: Table(name, MetaData(), autoload_with=connection) for name in names}
         stamp = {"path": "/a.jpg", "size_bytes": 10, "mtime_ns": 20, "captions_stamp": 30}
-        facts = {**asdict(FACTS), "digest": b"d" * 32, "vector": VECTOR.tobytes()}
+        halves = np.array([0.6, 0.8, 0, 0], "<f2")
+        facts = {**asdict(FACTS), "digest": b"d" * 32, "vector": halves.tobytes()}
         connection.execute(tables["images"].insert().values(id=7, **stamp, **facts))
-        connection.execute(tables["texts"].insert().values(id=3, image_id=7, text="red", vector=VECTOR.tobytes()))
+        connection.execute(tables["texts"].insert().values(id=3, image_id=7, text="red", vector=halves[:3].tobytes()))
         state = {"id": 1, "encoder": IDENTITY.to_json(), "changes": 5, "generation": 4, "published_changes": 5}
         connection.execute(tables["state"].insert().values(**state))
     engine.dispose()
@@ -179,6 +180,10 @@ def test_rows_of_the_first_schema_come_through_the_migration(tmp_path: Path) -> 
     assert catalog.state() == (5, 4, 5, 0)
     assert (catalog.identity(), catalog.known_files("/")) == (IDENTITY, {"/a.jpg": (7, 10, 20, 30)})
     assert (catalog.images([7])[7].facts, catalog.captions([7])) == (FACTS, {7: ["red"]})
+    ((_, (widened,)),) = catalog.vectors("images")
+    assert np.array_equal(np.frombuffer(widened, "<f4"), halves)
+    ((_, (damaged,)),) = catalog.vectors("texts")
+    assert damaged == halves[:3].tobytes()
     labels = Classifier(("a", "b"), np.eye(2, 4, dtype=np.float32), Logits(10.0))
     vocabulary = Vocabulary(labels, np.full(2, 0.5, np.float32), np.array([False, True]))
     catalog.tags.replace(vocabulary, [(np.array([7]), VECTOR.astype(np.float32)[np.newaxis])])

@@ -113,7 +113,7 @@ def write(collection: Collection, statement: str, *values: object) -> None:
 
 @pytest.mark.parametrize(
     "vector",
-    [np.zeros(4, "<f2"), np.full(4, np.nan, "<f2"), np.array([1, 1, 1, 1], "<f2"), np.array([1, 0], "<f2")],
+    [np.zeros(4, "<f4"), np.full(4, np.nan, "<f4"), np.array([1, 1, 1, 1], "<f4"), np.array([1, 0], "<f4")],
     ids=["zero", "nan", "too long", "too few dimensions"],
 )
 @pytest.mark.parametrize("table", ["images", "texts"])
@@ -132,7 +132,7 @@ def test_verify_finds_and_repair_removes_a_vector_that_is_none(
 
 
 def test_verify_finds_and_repair_rebuilds_an_index_that_disagrees(filled: Collection) -> None:
-    other = np.array([0, 0, 0, 1], "<f2")
+    other = np.array([0, 0, 0, 1], "<f4")
     write(filled, "UPDATE images SET vector = ? WHERE id = 1", other.tobytes())
     findings = verify(filled)
     assert "other vectors" in findings.indexes[0]
@@ -170,7 +170,7 @@ def large(tmp_path: Path) -> Collection:
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     images = [
         NewImage(FileStamp(f"/p/{number}.jpg", 1, 1), number.to_bytes(32), Facts(1, 1, "JPEG"), row)
-        for number, row in enumerate(rows.astype(np.float16))
+        for number, row in enumerate(rows)
     ]
     collection.catalog.apply(Changes(added=images))
     return collection

@@ -15,7 +15,7 @@ from search.kinds import open_index
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16).astype(np.float32)
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +29,16 @@ def index(rows: np.ndarray) -> ExactIndex:
     return ExactIndex.build(32, [(ids[:200], rows[:200]), (ids[200:], rows[200:])])
 
 
-def test_neighbours_are_those_of_brute_force(index: ExactIndex, rows: np.ndarray) -> None:
+@pytest.fixture
+def held(index: ExactIndex) -> np.ndarray:
+    """The rows as the index holds them."""
+    return index.contents(0, 500)[1]
+
+
+def test_neighbours_are_those_of_brute_force(index: ExactIndex, held: np.ndarray) -> None:
     queries = unit(np.random.default_rng(2).normal(size=(20, 32)))
     found = index.search(queries, 10)
-    scores = queries @ rows.T
+    scores = queries @ held.T
     expected = np.argsort(-scores, axis=1)[:, :10]
     assert np.array_equal(found.ids, expected * 3 + 7)
     assert found.scores == pytest.approx(np.take_along_axis(scores, expected, 1), abs=1e-5)
@@ -51,10 +57,11 @@ def test_a_query_that_several_threads_scan_finds_what_one_would(rows: np.ndarray
     many = unit(np.random.default_rng(3).normal(size=(3 * ROWS_A_THREAD + 5, 8)))
     ids = np.arange(len(many)) * 2 + 1
     index = ExactIndex.build(8, [(ids, many)])
+    held = index.contents(0, len(many))[1]
     some = ids[many[:, 0] > 0.5]
     for k in (1, 10, 300):
         for among, places in ((None, np.arange(len(many))), (some, np.flatnonzero(many[:, 0] > 0.5))):
-            scores = many[places] @ many[17]
+            scores = held[places] @ many[17]
             best = np.argsort(-scores, kind="stable")[:k]
             found = index.search(many[17:18], k, among)
             assert found.scores[0] == pytest.approx(scores[best], abs=1e-5)
@@ -69,12 +76,35 @@ def test_a_saved_index_is_mapped_and_answers_the_same(index: ExactIndex, rows: n
     assert [file.name for file in tmp_path.iterdir()] == ["images.faiss"]
 
 
-def test_contents_are_what_was_put_in(index: ExactIndex, rows: np.ndarray) -> None:
+def test_contents_are_what_was_put_in_rounded(index: ExactIndex, rows: np.ndarray) -> None:
     ids, vectors = index.contents(195, 10)
     assert ids.tolist() == [number * 3 + 7 for number in range(195, 205)]
-    assert np.array_equal(vectors, rows[195:205])
+    assert np.array_equal(vectors, index.rounded(rows[195:205]))
     assert len(index.contents(495, 100)[0]) == 5
     assert len(index.contents(600, 10)[0]) == 0
+
+
+def test_what_rows_have_in_common_is_not_rounded() -> None:
+    """The rows lie as far from a mean of their own as float16 steps there are wide."""
+    generator = np.random.default_rng(4)
+    rows = unit(np.eye(1, 64) + 1e-4 * generator.normal(size=(300, 64)))
+    index = ExactIndex.build(64, [(np.arange(300), rows)])
+    assert np.abs(index.contents(0, 300)[1] - rows).max() < 2e-7
+    exact = np.argsort(-(rows.astype(np.float64) @ rows[7].astype(np.float64)))
+    assert index.search(rows[7:8], 5).ids[0].tolist() == exact[:5].tolist()
+
+
+def test_an_index_of_an_older_release_is_read(rows: np.ndarray, tmp_path: Path) -> None:
+    """It was not centred."""
+    old = faiss.IndexIDMap(faiss.IndexScalarQuantizer(32, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT))
+    old.add_with_ids(rows, np.arange(500))
+    faiss.write_index(old, str(tmp_path / "images.faiss"))
+    index = open_index(tmp_path / "images.faiss")
+    halves = index.contents(0, 500)[1]
+    assert np.array_equal(halves, index.rounded(rows))
+    assert np.abs(halves - rows).max() < 2.5e-4
+    assert index.search(rows[:9], 1).ids[:, 0].tolist() == list(range(9))
+    assert index.search(rows[:1], 1).scores == pytest.approx(halves[:1] @ rows[:1].T, abs=1e-5)
 
 
 def test_an_empty_index_has_no_neighbours(rows: np.ndarray) -> None:

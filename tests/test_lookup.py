@@ -67,7 +67,7 @@ def test_an_image_is_no_candidate_for_itself_but_its_copy_is(searcher: Searcher,
 
 
 def test_a_copy_is_found_before_the_index_holds_it(collection: Collection, searcher: Searcher) -> None:
-    vector = np.array([0, 0, 0, 1], np.float16)
+    vector = np.array([0, 0, 0, 1], np.float32)
     stamp = FileStamp("/photos/new.png", 1, 1)
     collection.catalog.apply(Changes(added=[NewImage(stamp, digest_of(b"new"), Facts(1, 1, "PNG"), vector)]))
     assert names(by_image(searcher, b"new")) == [("identical", "new.png")]

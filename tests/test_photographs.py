@@ -54,7 +54,7 @@ def captions(shared: Path) -> dict[str, list[str]]:
 def by_open_clip(shared: Path, model: Path, captions: dict[str, list[str]]) -> np.ndarray:
     """(pictures, captions) cosines with nothing of this project: open_clip's model and preprocessing.
 
-    Pictures are in the order of their names, rounded to float16 as a collection has them; captions are all that there
+    Pictures are in the order of their names, as a collection has them; captions are all that there
     are.
     """
     towers, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{model}", precision="fp32")

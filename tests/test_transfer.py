@@ -125,7 +125,7 @@ def test_vectors_of_any_length_are_made_unit_rows(kind: type, tmp_path: Path, pl
     exact = vectors(4)
     rows = (exact * np.array([[0.01], [1], [3], [700]])).astype(kind)
     run("import", *given(tmp_path / "in", [{} for _ in rows], rows), "--model", MODEL)
-    stored = np.stack([np.frombuffer(image.vector, "<f2") for image in contents(place)]).astype(np.float32)
+    stored = np.stack([np.frombuffer(image.vector, "<f4") for image in contents(place)]).astype(np.float32)
     assert stored == pytest.approx(exact, abs=1e-3)
     assert verify(Collection.open(place)).clean
 

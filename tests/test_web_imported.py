@@ -24,7 +24,7 @@ def secret(tmp_path: Path) -> Path:
 @pytest.fixture
 def client(collection: Collection, encoder: ColorEncoder, photos: Path, index: Build, secret: Path) -> FlaskClient:
     index(photos)
-    vectors = encoder.encode_texts(["yellow", "black"]).astype("<f2")
+    vectors = encoder.encode_texts(["yellow", "black"]).astype("<f4")
     told = Facts(24, 16, "PNG", caption="a yellow wall")
     added = [
         NewImage(FileStamp(str(secret), 0, 0), b"", told, vectors[0]),
