@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Engine, Executable, Table, delete, func, insert, select, update
+from sqlalchemy import Engine, Executable, delete, func, insert, select, update
 
+from search import statements
 from search.apply import apply, insert_all
 from search.bulk import SQL_VARIABLES, StoredImage, stored_images, vectors_at
 from search.changes import STORED, Changes, StoredVector
@@ -36,9 +37,6 @@ from search.schema import (
 from search.tags import Tags
 from search.types import EncoderIdentity, Facts, Root, Target
 
-_TABLES: dict[Target, Table] = {"images": images, "texts": texts}
-_FACTS = [images.c[fact.name] for fact in fields(Facts)]
-_STATE = [state.c[name] for name in State._fields]
 _VECTOR_ROWS = 20_000
 
 
@@ -93,9 +91,11 @@ class Catalog:
 
     def originals(self, digests: Sequence[bytes]) -> dict[bytes, list[Original]]:
         """The rows that have one of these contents, oldest first."""
-        columns = select(images.c.digest, images.c.id, images.c.path, images.c.vector, *_FACTS).order_by(images.c.id)
+        columns = select(images.c.digest, images.c.id, images.c.path, images.c.vector, *statements.FACTS)
         found: dict[bytes, list[Original]] = {}
-        for digest, row_id, path, vector, *facts in self._rows(columns.where(images.c.digest.in_(digests))):
+        for digest, row_id, path, vector, *facts in self._rows(
+            columns.where(images.c.digest.in_(digests)).order_by(images.c.id)
+        ):
             found.setdefault(digest, []).append(Original(row_id, path, Facts(*facts), _vector(vector)))
         return found
 
@@ -105,9 +105,8 @@ class Catalog:
 
     def captions(self, image_ids: Sequence[int]) -> dict[int, list[str]]:
         """The captions of each of these images that has any, in their order."""
-        columns = select(texts.c.image_id, texts.c.text).order_by(texts.c.id)
         found: dict[int, list[str]] = {}
-        for image_id, text in self._rows(columns.where(texts.c.image_id.in_(image_ids))):
+        for image_id, text in self._rows(statements.CAPTIONS, ids=image_ids):
             found.setdefault(image_id, []).append(text)
         return found
 
@@ -126,22 +125,20 @@ class Catalog:
         return EncoderIdentity.from_json(self._scalar(select(state.c.encoder)))
 
     def state(self) -> State:
-        return State(*self._rows(select(*_STATE))[0])
+        return State(*self._rows(statements.STATE)[0])
 
     def images(self, ids: Sequence[int]) -> dict[int, ImageRecord]:
         """The rows of those ids that exist."""
-        rows = self._rows(select(images.c.id, images.c.path, *_FACTS).where(images.c.id.in_(ids)))
+        rows = self._rows(statements.IMAGES, ids=ids)
         return {row_id: ImageRecord(path, Facts(*facts)) for row_id, path, *facts in rows}
 
     def texts(self, ids: Sequence[int]) -> dict[int, TextRecord]:
-        rows = self._rows(select(texts.c.id, texts.c.text, texts.c.image_id).where(texts.c.id.in_(ids)))
+        rows = self._rows(statements.TEXTS, ids=ids)
         return {row_id: TextRecord(text, image_id) for row_id, text, image_id in rows}
 
     def stored(self, target: Target, ids: Sequence[int]) -> dict[int, StoredVector]:
         """The vectors, (dim,), of those ids that exist."""
-        table = _TABLES[target]
-        rows = self._rows(select(table.c.id, table.c.vector).where(table.c.id.in_(ids)))
-        return {row_id: _vector(vector) for row_id, vector in rows}
+        return {row_id: _vector(vector) for row_id, vector in self._rows(statements.VECTORS[target], ids=ids)}
 
     def matching(self, where: Filter, target: Target) -> NDArray[np.int64]:
         """The ids, ascending, of the images that satisfy `where`, or of their texts. BadFilter for an unknown tag."""
@@ -152,7 +149,7 @@ class Catalog:
 
     def vectors(self, target: Target, after: int = 0) -> Iterator[tuple[NDArray[np.int64], list[bytes]]]:
         """The ids after `after` with their stored vectors, in the order of ids, some thousands at a time."""
-        table = _TABLES[target]
+        table = statements.TABLES[target]
         columns = select(table.c.id, table.c.vector).order_by(table.c.id)
         while rows := self._rows(columns.where(table.c.id > after).limit(_VECTOR_ROWS)):
             ids, vectors = zip(*rows, strict=True)
@@ -184,8 +181,7 @@ class Catalog:
 
     def roots(self) -> list[Root]:
         """The followed folders, by path."""
-        rows = self._rows(select(roots.c.path, roots.c.exclude, roots.c.include_hidden))
-        return [Root(path, tuple(exclude), hidden) for path, exclude, hidden in sorted(rows)]
+        return [Root(path, tuple(exclude), hidden) for path, exclude, hidden in sorted(self._rows(statements.ROOTS))]
 
     def failures(self) -> list[tuple[str, str, datetime]]:
         """Path, reason and when, by path."""
@@ -232,9 +228,9 @@ class Catalog:
         with self._engine.begin() as connection:
             connection.execute(insert(runs).values(started_at=started_at, report=report))
 
-    def _rows(self, query: Executable) -> Sequence[Any]:
+    def _rows(self, query: Executable, **values: Any) -> Sequence[Any]:
         with self._engine.connect() as connection:
-            return connection.execute(query).all()
+            return connection.execute(query, values).all()
 
     def _column(self, query: Executable) -> list[Any]:
         with self._engine.connect() as connection:

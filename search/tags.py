@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, Executable, Select, delete, distinct, func, select, update
 
+from search import statements
 from search.apply import insert_all
 from search.classify import Classifier
 from search.errors import BadFilter
@@ -45,11 +46,8 @@ class Tags:
 
     def of(self, image_ids: Sequence[int]) -> dict[int, list[Tag]]:
         """The tags of each of these images that has any, most probable first."""
-        columns = select(tags.c.image_id, labels.c.name, tags.c.probability, labels.c.sensitive).join(labels)
         found: dict[int, list[Tag]] = {}
-        for image_id, *tag in self._rows(
-            columns.where(tags.c.image_id.in_(image_ids)).order_by(tags.c.probability.desc(), tags.c.label_id)
-        ):
+        for image_id, *tag in self._rows(statements.TAGS, ids=image_ids):
             found.setdefault(image_id, []).append(Tag(*tag))
         return found
 
@@ -133,12 +131,12 @@ class Tags:
         return Vocabulary(classifier, np.array(thresholds, np.float32), np.array(sensitive))
 
     def _version(self) -> Version:
-        ((tag_changes, generation),) = self._rows(select(state.c.tag_changes, state.c.generation))
+        ((tag_changes, generation),) = self._rows(statements.TAG_VERSION)
         return tag_changes, generation
 
-    def _rows(self, query: Executable) -> Sequence[Any]:
+    def _rows(self, query: Executable, **values: Any) -> Sequence[Any]:
         with self._engine.connect() as connection:
-            return connection.execute(query).all()
+            return connection.execute(query, values).all()
 
 
 def _clear(connection: Connection) -> None:

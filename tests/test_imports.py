@@ -52,6 +52,7 @@ HOMES = {
         "search/filters.py",
         "search/tags.py",
         "search/feature_records.py",
+        "search/statements.py",
         "search/schema.py",
         "search/migrate.py",
         "search/migrations/",

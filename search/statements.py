@@ -1,0 +1,37 @@
+"""What every search asks of the catalog, built once: SQLAlchemy takes as long to build a statement as to run it.
+
+`ids` stands for the ids that are asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from sqlalchemy import BindParameter, Executable, Select, Table, bindparam, select
+
+from search.records import State
+from search.schema import images, labels, roots, state, tags, texts
+from search.types import Facts, Target
+
+TABLES: dict[Target, Table] = {"images": images, "texts": texts}
+FACTS = [images.c[fact.name] for fact in fields(Facts)]
+
+_IDS: BindParameter[int] = bindparam("ids", expanding=True)
+
+STATE: Select[Any] = select(*(state.c[name] for name in State._fields))
+TAG_VERSION = select(state.c.tag_changes, state.c.generation)
+ROOTS = select(roots.c.path, roots.c.exclude, roots.c.include_hidden)
+
+IMAGES: Select[Any] = select(images.c.id, images.c.path, *FACTS).where(images.c.id.in_(_IDS))
+TEXTS = select(texts.c.id, texts.c.text, texts.c.image_id).where(texts.c.id.in_(_IDS))
+CAPTIONS = select(texts.c.image_id, texts.c.text).where(texts.c.image_id.in_(_IDS)).order_by(texts.c.id)
+TAGS = (
+    select(tags.c.image_id, labels.c.name, tags.c.probability, labels.c.sensitive)
+    .join(labels)
+    .where(tags.c.image_id.in_(_IDS))
+    .order_by(tags.c.probability.desc(), tags.c.label_id)
+)
+VECTORS: dict[Target, Executable] = {
+    target: select(table.c.id, table.c.vector).where(table.c.id.in_(_IDS)) for target, table in TABLES.items()
+}
