@@ -6,16 +6,18 @@ Servers run on this machine; a resolver and a connector that are given let publi
 from __future__ import annotations
 
 import gzip
+import re
 import shutil
 import socket
 import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from html import unescape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 import pytest
 from urllib3.connection import HTTPConnection
@@ -376,6 +378,34 @@ def test_a_url_is_a_term_where_it_is_allowed(
     closed = create_app([collection], lambda _model: encoder).test_client().post("/api/v1/search", json=ask)
     assert error_of(closed) == (400, "bad_query")
     assert "--allow-fetch" in closed.get_json()["error"]["message"]
+
+
+def test_a_url_in_the_search_box_is_that_of_a_picture(
+    internet: Internet, collection: Collection, encoder: ColorEncoder, photos: Path, index: Build
+) -> None:
+    index(photos)
+    client = create_app([collection], lambda _model: encoder, fetch=internet.fetcher()).test_client()
+    led = client.post("/search", data={"q": "http://example.org/ -red"}).headers["Location"]
+    assert parse_qs(urlsplit(led).query) == {"url": ["http://example.org/"], "q": ["-red"]}
+    shown = client.get(led).get_data(as_text=True)
+    assert re.findall(r'<span class="name">([^<]*)</span>', shown)[0] == "blue.webp"
+    preview = unescape(re.findall(r'<span class="chip">\s*<img src="([^"]+)"', shown)[0])
+    assert client.get(preview).mimetype == "image/webp"
+    assert client.get(f"{led}&after=1.1").status_code == 200
+    assert len(internet.asked) == 1  # kept with the uploads
+    for url in ("http://127.0.0.1/", "http://localhost./"):
+        refused = client.get("/search", query_string={"url": url})
+        assert refused.status_code == 400
+        assert "not on the public internet" in refused.get_data(as_text=True)
+    assert len(internet.asked) == 1
+
+
+def test_a_page_that_fetches_nothing_says_so(collection: Collection, encoder: ColorEncoder) -> None:
+    client = create_app([collection], lambda _model: encoder).test_client()
+    led = client.post("/search", data={"q": "http://example.org/"}).headers["Location"]
+    answer = client.get(led)
+    assert answer.status_code == 400
+    assert "--allow-fetch" in answer.get_data(as_text=True)
 
 
 def test_a_bad_url_is_a_bad_query() -> None:

@@ -28,7 +28,7 @@ from web import (
     texts,
 )
 from web.access import EVERYONE, Access
-from web.current import library_of
+from web.current import fetch_of, library_of
 from web.fetch import Fetch
 from web.library import Library, LoadEncoder
 from web.params import Asked
@@ -95,6 +95,7 @@ def _names_for_templates() -> dict[str, Any]:
         "library": library,
         "shelf": g.get("shelf", library.default),
         "asked": Asked(),
+        "may_fetch": fetch_of() is not None,
         "signed_in": auth.is_known(),
         "may_sign_out": auth.is_asked_for() and auth.is_known(),
     }

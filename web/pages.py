@@ -19,6 +19,7 @@ from web.current import choose_shelf, library_of
 from web.library import Shelf
 from web.params import Asked, read_sensitive
 from web.present import Tile, relative_path, size_of, tile_of, tiles_of_hits, tiles_of_ids
+from web.terms import fetched
 
 blueprint = Blueprint("pages", __name__)
 
@@ -50,7 +51,7 @@ def start() -> str:
 @blueprint.get("/search")
 def search() -> ResponseReturnValue:
     shelf = choose_shelf(request.args.get("collection"))
-    asked = Asked.read(request.args)
+    asked = Asked.read(request.args).with_url()
     if asked.is_empty:
         return redirect(url_for("pages.start"))
     try:
@@ -72,8 +73,11 @@ def search() -> ResponseReturnValue:
 
 
 def _page(shelf: Shelf, asked: Asked) -> Page:
+    uploads = library_of().uploads
+    if asked.url and asked.key and uploads.get(asked.key) is None:
+        uploads.add(fetched(asked.url), asked.key)
     return shelf.searcher.page(
-        asked.terms(shelf, library_of().uploads),
+        asked.terms(shelf, uploads),
         k=PAGE if asked.k is None else asked.k,
         target=asked.target,
         where=asked.where,
@@ -86,11 +90,11 @@ def _page(shelf: Shelf, asked: Asked) -> Page:
 def ask() -> ResponseReturnValue:
     """Take the form, keep its picture for a while, and go to the URL of what it asks."""
     shelf = choose_shelf(request.form.get("collection"))
-    asked = replace(Asked.read(request.form), k=None, after=None)
+    asked = replace(Asked.read(request.form), k=None, after=None).with_url()
     if request.form.get("asked_in", shelf.name) != shelf.name:
         asked = replace(asked, id=None)  # an id means nothing in another collection
     if file := request.files.get("image"):
-        asked = replace(asked, picture=library_of().uploads.add(file.read()), id=None)
+        asked = replace(asked, picture=library_of().uploads.add(file.read()), id=None, url=None)
     return redirect(url_for("pages.search", **asked.to_args()), 303)
 
 

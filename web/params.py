@@ -16,7 +16,7 @@ from search.records import Tag
 from search.searcher import SORTS, Sort
 from search.types import HIDE, RANKINGS, SENSITIVE, SHOW, TARGETS, Ranking, Target
 from web.library import Shelf
-from web.uploads import Uploads
+from web.uploads import Uploads, key_of_url
 
 MAX_TEXT_LENGTH = 1_000
 
@@ -35,12 +35,14 @@ _SHOWN = 40
 class Asked:
     """The state of the search page: its URL says all of it.
 
-    `picture` is the key of an upload, `narrowed` the filters by their names, `after` where the page before ended.
+    `picture` is the key of an upload, `url` that of a picture elsewhere, `narrowed` the filters by their names, `after`
+    where the page before ended.
     """
 
     q: str = ""
     id: int | None = None
     picture: str | None = None
+    url: str | None = None
     target: Target = "images"
     sort: Sort = "relevance"
     narrowed: Mapping[str, str] = field(default_factory=dict)
@@ -54,6 +56,7 @@ class Asked:
             q=read_text(values.get("q", "")),
             id=read_number("id", values.get("id")),
             picture=values.get("picture") or None,
+            url=values.get("url") or None,
             target=read_target(values.get("target")),
             sort=read_sort(values.get("sort")),
             narrowed={name: value for name in FILTERS if (value := read_text(values.get(name, "")))},
@@ -63,11 +66,23 @@ class Asked:
 
     @property
     def is_empty(self) -> bool:
-        return not self.q and self.id is None and self.picture is None
+        return not self.q and self.id is None and self.key is None
+
+    @property
+    def key(self) -> str | None:
+        """Under which uploads hold the picture, sent or fetched."""
+        return key_of_url(self.url) if self.url else self.picture
+
+    def with_url(self) -> Asked:
+        """A URL among the words is that of a picture, and takes the place of any other."""
+        if not (found := re.search(r"(?<!\S)https?://\S+", self.q)):
+            return self
+        words = f"{self.q[: found.start()]} {self.q[found.end() :]}"
+        return replace(self, q=read_text(words), url=found[0], picture=None, id=None)
 
     def to_args(self) -> dict[str, Any]:
         """The arguments of its URL, without what is not asked."""
-        values: dict[str, Any] = {"q": self.q, "id": self.id, "picture": self.picture}
+        values: dict[str, Any] = {"q": self.q, "id": self.id, "picture": self.picture, "url": self.url}
         if self.target != "images":
             values["target"] = self.target
         if self.sort != "relevance":
@@ -110,8 +125,8 @@ class Asked:
     def terms(self, shelf: Shelf, uploads: Uploads) -> list[Term]:
         """Raises BadQuery for a picture that is no longer held and NotFound for an unknown id."""
         pictures: list[bytes] = []
-        if self.picture is not None:
-            if (upload := uploads.get(self.picture)) is None:
+        if self.key is not None:
+            if (upload := uploads.get(self.key)) is None:
                 raise BadQuery("the picture of this search is no longer held here; give it again")
             pictures.append(upload.data)
         terms = parse_text(self.q, pictures)

@@ -147,7 +147,7 @@ def sent(kind: str, content: Any) -> bytes:
 def fetched(url: str) -> bytes:
     """The picture behind a URL, where the server may fetch it. Raises BadQuery and BadUrl."""
     if (fetch := fetch_of()) is None:
-        raise BadQuery("this server fetches no URLs unless it is started with --allow-fetch; send the picture as image")
+        raise BadQuery("this server fetches no URLs unless it is started with --allow-fetch; send the picture itself")
     return fetch(url)
 
 

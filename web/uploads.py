@@ -42,10 +42,10 @@ class Uploads:
         if folder is None:
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
 
-    def add(self, data: bytes) -> str:
-        """Keep a picture and return its key, made of its content. Raises BadPicture."""
+    def add(self, data: bytes, key: str | None = None) -> str:
+        """Keep a picture and return its key, made of its content unless one is given. Raises BadPicture."""
         picture = decode_picture(data, max_pixels=MAX_PIXELS)
-        key = digest_of(data)[:12].hex()
+        key = key or _key_of(data)
         file = self._folder / key
         write_whole(_preview(file), thumbnail(picture.image, PREVIEW_PIXELS))
         write_whole(file, data)
@@ -79,6 +79,15 @@ class Uploads:
             with suppress(FileNotFoundError):  # another process made room
                 status = file.stat()
                 yield status.st_mtime_ns, status.st_size + preview.stat().st_size, file
+
+
+def key_of_url(url: str) -> str:
+    """The key of a picture that is fetched."""
+    return _key_of(url.encode("utf-8", "replace"))
+
+
+def _key_of(data: bytes) -> str:
+    return digest_of(data)[:12].hex()
 
 
 def _preview(file: Path) -> Path:
