@@ -13,6 +13,7 @@ from search.collection import Collection
 from tests.colors import ColorEncoder
 from tests.conftest import Build, paint
 from web.app import create_app
+from web.current import library_of
 
 
 @pytest.fixture
@@ -78,6 +79,26 @@ def test_a_thumbnail_is_made_once_and_kept_by_the_browser(
         assert unchanged.status_code == 304
     with client.get(link.partition("?")[0]) as unnamed:
         assert "immutable" not in unnamed.headers["Cache-Control"]
+
+
+def test_thumbnails_go_with_their_images(
+    client: FlaskClient, collection: Collection, photos: Path, index: Build
+) -> None:
+    def kept() -> set[str]:
+        return {file.name for file in (collection.directory / "thumbnails").rglob("*.webp")}
+
+    shelf = library_of(client.application).default
+    for size in ("thumbnail", "large"):
+        assert client.get(links(client, "turned.jpg")[size]).status_code == 200
+    gone = kept()
+    assert client.get(links(client, "red.png")["thumbnail"]).status_code == 200
+    shelf.sweep()
+    assert len(kept()) == 3
+    (photos / "turned.jpg").unlink()
+    index(photos)
+    shelf.sweep()
+    assert len(kept()) == 1
+    assert not kept() & gone
 
 
 def test_a_thumbnail_is_served_where_nothing_can_be_written(client: FlaskClient, collection: Collection) -> None:

@@ -56,6 +56,7 @@ class Shelf:
         self.thumbnails = Thumbnails(self.collection.directory / THUMBNAILS)
         self._sample: tuple[_Version, list[int]] = (_NEVER, [])
         self._choices: tuple[_Version, Choices] = (_NEVER, Choices())
+        self._swept = -1
         self.classifier = lru_cache(CLASSIFIERS)(self._classifier)
 
     def record(self, image_id: int) -> ImageRecord:
@@ -106,6 +107,13 @@ class Shelf:
             self.collection.index(target)
         with suppress(NoTextTower):  # raised by a model that is loaded, which is all there is to do
             self.searcher.by_text("warm", k=1)
+
+    def sweep(self) -> None:
+        """Remove the thumbnails of images that are gone, if anything was published since the last time."""
+        generation = self.catalog.state().generation
+        if generation != self._swept:
+            self._swept = generation
+            self.thumbnails.sweep(self.catalog.images)
 
 
 class Library:

@@ -8,6 +8,7 @@ import signal
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from web.access import Access
 from web.app import MAX_UPLOAD_BYTES, create_app
 from web.current import library_of
 from web.fetch import Fetcher
+from web.library import Library
 from web.uploads import Uploads
 from web.workers import STOPS, run_workers
 
@@ -37,6 +39,11 @@ _CONNECTIONS = 500
 
 _IDLE_S = 60
 """After which a connection that says nothing is closed."""
+
+_SWEEP_S = 60
+"""Between two looks whether thumbnails are to be swept."""
+
+_log = logging.getLogger(__name__)
 
 Tell = Callable[[str], None]
 
@@ -95,13 +102,13 @@ def answer(listener: socket.socket, site: Site, uploads: Path) -> None:
         device=site.device,
         runtime=site.runtime,
         models=site.models,
-        tell=logging.getLogger(__name__).warning,
+        tell=_log.warning,
     )
     with ExitStack() as stack:
         collections = [stack.enter_context(closing(Collection.open(directory))) for directory in site.directories]
         fetch = Fetcher(MAX_UPLOAD_BYTES) if site.may_fetch else None
         app = create_app(collections, loader.of, uploads=Uploads(uploads), access=site.access, fetch=fetch)
-        threading.Thread(target=library_of(app).warm, name="warm", daemon=True).start()
+        threading.Thread(target=_keep, args=[library_of(app)], name="keep", daemon=True).start()
         options: dict[str, Any] = {
             "sockets": [listener],
             "threads": site.threads,
@@ -115,6 +122,18 @@ def answer(listener: socket.socket, site: Site, uploads: Path) -> None:
             options["trusted_proxy"] = "::1" if listener.family == socket.AF_INET6 else "127.0.0.1"
             options["trusted_proxy_headers"] = {"x-forwarded-for", "x-forwarded-proto"}
         waitress.serve(app, _quiet=True, **options)
+
+
+def _keep(library: Library) -> None:
+    """Load the models, and from then on take away the thumbnails of images that are gone."""
+    library.warm()
+    while True:
+        for shelf in library.shelves.values():
+            try:
+                shelf.sweep()
+            except OSError as error:
+                _log.warning("thumbnails of %s could not be swept: %s", shelf.name, error)
+        time.sleep(_SWEEP_S)
 
 
 def _listen(host: str, port: int) -> socket.socket:

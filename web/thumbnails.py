@@ -1,4 +1,4 @@
-"""An image of a collection -> its thumbnail: made once, then read from the disk."""
+"""An image of a collection -> its thumbnail: made once, then read from the disk, until the image is gone."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import os
 import tempfile
 import threading
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from search.thumbnail import thumbnail
 
 SIZES = (448, 1280)
 """Longest side in pixels: for the grid, and for one picture on the screen."""
+
+_SWEPT = 1_000
+"""Files whose images are asked for at once."""
 
 _making = threading.BoundedSemaphore(os.cpu_count() or 1)
 """Pictures decoded at once, so that a page full of new ones leaves memory and processors to the queries."""
@@ -30,13 +34,34 @@ class Thumbnails:
     def get(self, image_id: int, record: ImageRecord, size: int) -> bytes:
         """WebP bytes, at most `size` pixels on the longer side. Raises BadPicture when the file is gone or broken."""
         key = key_of(image_id, record)
-        file = self._folder / key[:2] / f"{key}-{size}.webp"
+        file = self._folder / key[:2] / f"{image_id}-{key}-{size}.webp"
         with suppress(OSError):
             return file.read_bytes()
         data = render(record, size)
         with suppress(OSError):  # a full or read-only disk: it is made again the next time
             write_whole(file, data)
         return data
+
+    def sweep(self, images: Callable[[Sequence[int]], Mapping[int, ImageRecord]]) -> int:
+        """Remove the thumbnails of what is no longer in the catalog, whose rows `images` gives, and count them.
+
+        Rows are read after the names of files: no file is older than the row it was made for.
+        """
+        removed = 0
+        for folder in self._folder.glob("[0-9a-f][0-9a-f]"):
+            files = list(folder.glob("*.webp"))
+            for start in range(0, len(files), _SWEPT):
+                removed += _remove_strangers(files[start : start + _SWEPT], images)
+        return removed
+
+
+def _remove_strangers(files: Sequence[Path], images: Callable[[Sequence[int]], Mapping[int, ImageRecord]]) -> int:
+    ids = {file: int(id_) for file in files if (id_ := file.name.partition("-")[0]).isdecimal()}
+    known = {f"{id_}-{key_of(id_, record)}" for id_, record in images(list(set(ids.values()))).items()}
+    strangers = [file for file in files if file.stem.rpartition("-")[0] not in known]
+    for file in strangers:
+        file.unlink(missing_ok=True)  # another process sweeps too
+    return len(strangers)
 
 
 def key_of(image_id: int, record: ImageRecord) -> str:
