@@ -3,7 +3,8 @@
     python -m benchmarks.web [OPTION OF python -m web]...
 
 Makes a collection of 100,000 random vectors of 512 dimensions and a model whose text tower is that of ViT-B/32 with
-random weights, starts `python -m web` on both, and asks it text queries over one connection a client.
+random weights, starts `python -m web` on both, and asks it text queries over one connection a client. The tower alone
+is loaded as the server loads it, and runs as long as the server has nothing to do.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,25 +29,33 @@ from safetensors.torch import save_file
 from benchmarks.vectors import make_collection
 from search.building import build_model
 from search.checkpoints import find_checkpoint
-from search.encoder import Encoder, load_encoder
-from search.settings import PROJECT
+from search.encoder import Encoder
+from search.loader import Loader
+from search.settings import PROJECT, Settings
 
 IMAGES = 100_000
 PAIRS = 100
 CLIENTS = 32
-LOAD_S = 15.0
+ROUNDS = 3
+LOAD_S = 20.0
 START_S = 120
+PAUSE_S = 0.02
+"""Before either is timed, so that threads of the other that still wait for work have gone to sleep."""
 
 
 def main(options: list[str]) -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        model, directory = Path(scratch) / "model", Path(scratch) / "collection"
+        model, directory, cache = (Path(scratch) / name for name in ("model", "collection", "cache"))
         make_model(model)
         make_collection(directory, build_model(find_checkpoint(str(model))).identity, IMAGES)
-        encoder = load_encoder(str(model), device="cpu")
-        with server(directory, options) as host:
-            one_at_a_time(host, encoder)
-            many_at_once(host)
+        loader = Loader(purpose="serve", cache=cache, threads=Settings.from_environment().threads, device="cpu")
+        encoder = loader.named(str(model))
+        print(f"text tower alone: {type(encoder).__name__}")
+        with server(directory, cache, options) as host:
+            for _ in range(ROUNDS):
+                one_at_a_time(host, encoder)
+            for _ in range(ROUNDS):
+                many_at_once(host)
 
 
 def make_model(folder: Path) -> None:
@@ -60,10 +68,11 @@ def make_model(folder: Path) -> None:
 
 
 @contextmanager
-def server(directory: Path, options: list[str]) -> Iterator[str]:
+def server(directory: Path, cache: Path, options: list[str]) -> Iterator[str]:
     """Where a server of the collection listens, once it is ready."""
     command = [sys.executable, "-m", "web", "--collection", str(directory), "--port", "0", "--device", "cpu", *options]
-    with subprocess.Popen(command, cwd=PROJECT, stderr=subprocess.PIPE, text=True) as process:
+    environment = {**os.environ, "IMAGE_SEARCH_CACHE": str(cache)}
+    with subprocess.Popen(command, cwd=PROJECT, env=environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
         try:
             found = None
@@ -87,9 +96,12 @@ def one_at_a_time(host: str, encoder: Encoder) -> None:
     requests, towers = [], []
     for number in range(-10, PAIRS):  # the first ten are not counted
         text = f"a dog and {number} cats in the snow"
+        time.sleep(PAUSE_S)
         started = time.perf_counter()
         status, _ = ask(connection, search(text))
         answered = time.perf_counter()
+        time.sleep(PAUSE_S)
+        began = time.perf_counter()
         encoder.encode_texts([text])
         encoded = time.perf_counter()
         assert status == 200
@@ -97,10 +109,10 @@ def one_at_a_time(host: str, encoder: Encoder) -> None:
             before = stages(connection)
         if number >= 0:
             requests.append(answered - started)
-            towers.append(encoded - answered)
+            towers.append(encoded - began)
     whole, tower = statistics.median(requests), statistics.median(towers)
     print(
-        f"one client, medians of {PAIRS}: request {1000 * whole:.1f} ms, text tower alone {1000 * tower:.1f} ms, ",
+        f"one client, p50 of {PAIRS}: request {1000 * whole:.1f} ms, text tower alone {1000 * tower:.1f} ms, ",
         end="",
     )
     print(f"difference {1000 * (whole - tower):.1f} ms, request/tower {whole / tower:.2f}")
@@ -108,40 +120,26 @@ def one_at_a_time(host: str, encoder: Encoder) -> None:
 
 
 def many_at_once(host: str) -> None:
-    before = stages(http.client.HTTPConnection(host))
-    alone, errors_alone = load(host, 1)
-    between = stages(http.client.HTTPConnection(host))
-    together, errors = load(host, CLIENTS)
-    print(f"1 client for {LOAD_S:.0f} s: {alone / LOAD_S:.1f} requests a second, {errors_alone} errors")
+    connection = http.client.HTTPConnection(host)
+    before = stages(connection)
+    alone = load(host, 1)
+    between = stages(connection)
     show_stages(before, between)
-    print(f"{CLIENTS} clients for {LOAD_S:.0f} s: {together / LOAD_S:.1f} requests a second, {errors} errors")
-    show_stages(between, stages(http.client.HTTPConnection(host)))
+    together = load(host, CLIENTS)
+    show_stages(between, stages(connection))
     print(f"{CLIENTS} clients / 1 client: {together / alone:.2f} on {os.cpu_count()} cores")
 
 
-def load(host: str, clients: int) -> tuple[int, int]:
-    """Answers and errors that `clients` threads got; each asks again when it is answered."""
-    counts: list[tuple[int, int]] = []
-    end = time.perf_counter() + LOAD_S
-
-    def client(number: int) -> None:
-        connection = http.client.HTTPConnection(host)
-        answers = errors = 0
-        while time.perf_counter() < end:
-            try:
-                status, _ = ask(connection, search(f"{number} dogs and {answers} cats in the snow"))
-            except (OSError, http.client.HTTPException):
-                connection.close()
-                status = 0
-            answers, errors = answers + (status == 200), errors + (status != 200)
-        counts.append((answers, errors))
-
-    threads = [threading.Thread(target=client, args=(number,)) for number in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sum(answers for answers, _ in counts), sum(errors for _, errors in counts)
+def load(host: str, clients: int) -> float:
+    """Answers a second that `clients` got from another process."""
+    command = [sys.executable, "-m", "benchmarks.clients", host, str(clients), str(LOAD_S)]
+    found = json.loads(subprocess.run(command, cwd=PROJECT, check=True, capture_output=True).stdout)
+    print(
+        f"{clients} clients for {LOAD_S:.0f} s: {found['answers'] / LOAD_S:.1f} requests a second, "
+        f"{found['errors']} errors, p50 {1000 * found['wait_s']:.1f} ms; "
+        f"the clients took {100 * found['processor_s'] / LOAD_S:.0f} % of a core"
+    )
+    return float(found["answers"]) / LOAD_S
 
 
 def search(text: str) -> str:

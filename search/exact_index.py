@@ -7,8 +7,9 @@ is added to all of its scores.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -112,7 +113,8 @@ class ExactIndex:
     def _scan(self, queries: Vectors, k: int, part: tuple[int, int], member: NDArray[np.bool_] | None) -> Neighbours:
         """The neighbours among the rows from one place up to another, of which `member` says whether they count."""
         options = faiss.SearchParameters(sel=_selector(part, member))  # type: ignore[call-arg]
-        return self.named(queries, *self.rows.search(queries, k, params=options))
+        with threads_for(queries):
+            return self.named(queries, *self.rows.search(queries, k, params=options))
 
     def named(self, queries: Vectors, scores: Vectors, places: Ids) -> Neighbours:
         """Places in the index -> ids; products with the centred rows -> with the rows."""
@@ -159,6 +161,22 @@ def _mean(index: faiss.IndexIDMap) -> Vectors:
     centring: Any = faiss.downcast_VectorTransform(chain.at(0))
     mean: Vectors = faiss.vector_to_array(centring.mean)
     return mean
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Within it FAISS takes no threads beside the calling one."""
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(threads)
+
+
+def threads_for(queries: Vectors) -> AbstractContextManager[None]:
+    """A single query gains nothing by OpenMP's threads, and these keep a core busy for a while after it."""
+    return one_thread() if len(queries) == 1 else nullcontext()
 
 
 def _none(queries: int, k: int) -> Neighbours:

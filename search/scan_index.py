@@ -8,14 +8,12 @@ the strong axes get nearly all of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Self
 
 import faiss
 import numpy as np
 
-from search.exact_index import ExactIndex, around, inside
+from search.exact_index import ExactIndex, around, inside, one_thread, threads_for
 from search.index import Ids, Neighbours, Vectors, checked
 
 MOST_DIMS = 512
@@ -75,7 +73,8 @@ class ScanIndex(ExactIndex):
         if exact or among is not None or EXACT_SHARE * candidates > len(self):
             return super().search(queries, k, among)
         factor = faiss.IndexRefineSearchParameters(k_factor=candidates / k)  # type: ignore[call-arg]
-        return self.named(queries, *self._refined.search(checked(queries, self.rows.d), k, params=factor))
+        with threads_for(queries):
+            return self.named(queries, *self._refined.search(checked(queries, self.rows.d), k, params=factor))
 
     def codes(self) -> faiss.IndexPreTransform:
         """Codes that are trained like those in use, and empty."""
@@ -96,7 +95,7 @@ def train_codes(sample: Vectors) -> faiss.IndexPreTransform:
     faiss.copy_array_to_vector(np.ascontiguousarray(rows).ravel(), rotation.A)
     rotation.is_trained = True
     quantizer = faiss.ProductQuantizer(kept, kept // 2, _BITS)
-    with _one_thread():
+    with one_thread():
         quantizer.train(rotation.apply(sample))
     return _codes(rotation, quantizer)
 
@@ -105,14 +104,3 @@ def _codes(rotation: faiss.VectorTransform, quantizer: faiss.ProductQuantizer) -
     scan = faiss.IndexPQFastScan(quantizer.d, quantizer.M, _BITS, faiss.METRIC_INNER_PRODUCT)
     scan.pq, scan.is_trained = quantizer, True
     return faiss.IndexPreTransform(rotation, scan)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """For many small clusterings, of which each takes longer with several."""
-    threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(threads)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"--host {arguments.host} would show the pictures to everyone who can reach this machine: give a "
             "--token-file that they have to know, or --insecure if that is wanted"
         )
-    from web.serving import Site, serve  # from here on it takes time: Flask, SQLAlchemy, FAISS
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's products here are small, and idle threads of it spin
+    from web.serving import Site, serve  # from here on it takes time: NumPy, Flask, SQLAlchemy, FAISS
 
     try:
         site = Site(
@@ -106,7 +108,9 @@ def parser() -> argparse.ArgumentParser:
         help=f'requests of one client, such as {RATE}, or "off" (default: off on this machine, {RATE} beyond it)',
     )
     parser.add_argument(
-        "--allow-fetch", action="store_true", help="fetch pictures from public URLs that the API is asked with"
+        "--allow-fetch",
+        action="store_true",
+        help="fetch pictures from public URLs that the page and the API are asked with",
     )
     parser.add_argument(
         "--insecure", action="store_true", help="listen beyond this machine without a token: anyone there may look"
