@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from search.timing import Stage
 from web.current import library_of
+from web.deadline import check
 from web.library import Library
 from web.metrics import shared
 
@@ -56,7 +57,9 @@ class Instruments:
         )
 
     def observe_stage(self, stage: Stage, seconds: float) -> None:
+        """Raises ServiceUnavailable where the request has no time left for the next stage."""
         self._stage_seconds.labels(stage).observe(seconds)
+        check()
 
     def register(self, app: Flask) -> None:
         """Count the requests of `app` and answer /metrics. Before other hooks: what they do takes time too."""

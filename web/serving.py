@@ -26,6 +26,7 @@ from web import metrics
 from web.access import Access
 from web.app import MAX_UPLOAD_BYTES, create_app
 from web.current import library_of
+from web.deadline import Limited
 from web.fetch import Fetcher
 from web.library import Library
 from web.uploads import Uploads
@@ -121,7 +122,7 @@ def answer(listener: socket.socket, site: Site, uploads: Path) -> None:
         if site.behind_proxy:
             options["trusted_proxy"] = "::1" if listener.family == socket.AF_INET6 else "127.0.0.1"
             options["trusted_proxy_headers"] = {"x-forwarded-for", "x-forwarded-proto"}
-        waitress.serve(app, _quiet=True, **options)
+        waitress.serve(Limited(app, threads=site.threads), _quiet=True, **options)
 
 
 def _keep(library: Library) -> None:
