@@ -126,8 +126,8 @@ class Calibrator:
         return self._texts
 
     def _sample(self, target: Target) -> tuple[VectorIndex, _Kind]:
-        """The live index, and what some of its rows are like."""
-        index = self._collection.index(target)
+        """The index that searches go through, and what some of its rows are like."""
+        index = self._collection.held_index(target)
         kept = self._samples.get(target)
         if kept is None or kept[0] is not index:
             kept = self._samples[target] = index, _Kind.of(_spread_over(index))

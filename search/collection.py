@@ -91,6 +91,10 @@ class Collection:
                 self._refresh(generation)
         return self._live[1][target]
 
+    def held_index(self, target: Target) -> VectorIndex:
+        """The index that was live when one was last asked for: the catalog is not asked again."""
+        return self._live[1][target] if self._live[1] else self.index(target)
+
     def published(self) -> Publication:
         """How the live indexes were chosen and what is known of them."""
         return Publication.load(self._publication_file(self.catalog.state().generation))

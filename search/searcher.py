@@ -18,7 +18,7 @@ from search.collection import Collection
 from search.embedder import Embedder
 from search.errors import BadQuery
 from search.filters import Filter
-from search.index import Vectors
+from search.index import VectorIndex, Vectors
 from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm, checked, unit
 from search.ranking import Cursor, Neighbour, rank
 from search.settings import MAX_K
@@ -54,8 +54,9 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What is looked for: the terms, their plain sum, which scores, and the vector that ranks; unit, (dim,)."""
+    """What is looked for, and where: terms, their plain sum, which scores, and the vector that ranks; unit, (dim,)."""
 
+    index: VectorIndex
     parts: Sequence[Part]
     vector: Vectors
     ranking: Vectors
@@ -157,12 +158,11 @@ class Searcher:
             Part(self.embedder.embed(term), term.weight, "text" if isinstance(term, TextTerm) else "image")
             for term in checked(terms)
         ]
+        index = self.collection.index(target)
         vector = unit(plain_sum(parts, self._calibrator))
         ranked = vector if ranking == "cosine" else unit(balanced_sum(parts, target, self._calibrator))
-        without = (
-            frozenset(term.id for term in terms if isinstance(term, IdTerm)) if target == "images" else frozenset()
-        )
-        return _Asked(parts, vector, ranked, target, without, exact)
+        ids = [term.id for term in terms if isinstance(term, IdTerm)] if target == "images" else []
+        return _Asked(index, parts, vector, ranked, target, frozenset(ids), exact)
 
     def _following(self, asked: _Asked, count: int, after: Cursor | None, where: Filter) -> list[Hit]:
         """At least `count` hits after a page, all of the rest where there are fewer.
@@ -170,13 +170,14 @@ class Searcher:
         It looks further until enough neighbours have a row: rows may go between two publications. Among all images it
         looks a little further for those that are hidden, and only where that is not enough among just the others.
         """
-        index = self.collection.index(asked.target)
         among = None if where.is_empty else self.collection.catalog.matching(where, asked.target)
         hidden = frozenset() if where.show_sensitive or among is not None else self._hidden(asked.target)
         wanted = count + len(asked.without) + (after.seen if after else 0)
         while True:
             with timed("index", self._observe):
-                ranked = rank(index, asked.ranking, _WIDER * wanted if hidden else wanted, among, exact=asked.exact)
+                ranked = rank(
+                    asked.index, asked.ranking, _WIDER * wanted if hidden else wanted, among, exact=asked.exact
+                )
             shown = [item for item in ranked if item[1] not in asked.without and item[1] not in hidden]
             rest = shown[after.following([id_ for _, id_ in shown]) if after else 0 :]
             with timed("hydrate", self._observe):

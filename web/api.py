@@ -89,7 +89,7 @@ def answer(query: Query) -> dict[str, Any]:
         exact=query.exact,
         after=query.after,
     )
-    tiles, links = tiles_of_hits(shelf, page.hits), Links()
+    tiles, links = tiles_of_hits(shelf, page.hits, captions=False), Links()
     return {
         "collection": shelf.name,
         "target": query.target,

@@ -83,10 +83,11 @@ class Tile:
         return [(size, max(1, round(self.width * min(1, size / longest)))) for size in useful]
 
 
-def tiles_of_hits(shelf: Shelf, hits: Iterable[Hit]) -> list[Tile]:
+def tiles_of_hits(shelf: Shelf, hits: Iterable[Hit], *, captions: bool = True) -> list[Tile]:
+    """With their captions, unless nobody will read these."""
     found = list(hits)
     ids = [hit.image_id for hit in found]
-    captions, tags = shelf.catalog.captions(ids), shelf.catalog.tags.of(ids)
+    described, tags = shelf.catalog.captions(ids) if captions else {}, shelf.catalog.tags.of(ids)
     roots = shelf.catalog.roots()
     return [
         Tile(
@@ -94,7 +95,7 @@ def tiles_of_hits(shelf: Shelf, hits: Iterable[Hit]) -> list[Tile]:
             record=ImageRecord(str(hit.path), hit.facts),
             path=relative_path(str(hit.path), roots),
             has_picture=is_followed(str(hit.path), roots),
-            captions=captions.get(hit.image_id, ()),
+            captions=described.get(hit.image_id, ()),
             tags=tags.get(hit.image_id, ()),
             score=hit.score,
             strength=hit.strength,
@@ -128,10 +129,10 @@ def relative_path(path: str, roots: Sequence[Root]) -> str:
 
     Of another absolute path only the name; what was imported without a place on any disk, as it was given.
     """
-    holding = [root.path for root in roots if PurePath(path).is_relative_to(root.path)]
-    named = PurePath(path).name if path.startswith("/") else path
-    shown = PurePath(path).relative_to(max(holding, key=len)) if holding else named
-    return readable(str(shown))
+    holding = [folder for root in roots if path.startswith(folder := f"{root.path.rstrip('/')}/")]
+    if holding:
+        return readable(path[len(max(holding, key=len)) :])
+    return readable(path.rpartition("/")[2] if path.startswith("/") else path)
 
 
 def readable(text: str) -> str:
