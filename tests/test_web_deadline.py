@@ -44,14 +44,14 @@ def test_a_stuck_search_is_given_up_and_others_go_on(
     collection: Collection, stuck: StuckEncoder, index: Build, photos: Path
 ) -> None:
     index(photos)
-    client = Client(Limited(create_app([collection], lambda _model: stuck).wsgi_app, threads=2, limit_s=0.3))
+    client = Client(Limited(create_app([collection], lambda _model: stuck).wsgi_app, threads=2, limit_s=1))
     for path, kind in (("/api/v1/search?q=red", "application/json"), ("/search?q=red", "text/plain")):
         slow = client.get(path)
         assert slow.status_code == 503
         assert slow.mimetype == kind
-        assert "0.3 seconds" in slow.get_data(as_text=True)
+        assert "1 seconds" in slow.get_data(as_text=True)
         assert slow.headers["X-Content-Type-Options"] == "nosniff"
-    assert json.loads(client.get("/api/v1/search?q=red").data)["error"]["code"] == "service_unavailable"
+        assert kind == "text/plain" or json.loads(slow.data)["error"]["code"] == "service_unavailable"
     assert client.get("/api/v1/health").status_code == 200
 
 
@@ -90,8 +90,8 @@ def test_when_all_threads_are_stuck_the_answer_is_still_given() -> None:
         start_response("200 OK", [])
         return Body([b"late"])
 
-    client = Client(Limited(app, threads=1, limit_s=0.1), Response)
-    assert {client.get("/").status_code for _ in range(SPARE + 2)} == {503}
+    client = Client(Limited(app, threads=1, limit_s=0.5), Response)
+    assert {client.get("/").status_code for _ in range(SPARE + 1)} == {503}
     may.set()
     assert all(closed.acquire(timeout=20) for _ in range(SPARE))  # those that ran; the others never began
     assert client.get("/").data == b"late"

@@ -13,7 +13,8 @@ import logging
 import threading
 import time
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flask import has_request_context, request
@@ -42,18 +43,24 @@ class _Answer(NamedTuple):
 
 
 class Limited:
-    """Satisfies WSGI. `threads` are those of the server, which call it."""
+    """Satisfies WSGI. `threads` are those of the server, which call it.
+
+    Its own are daemons, unlike those of a ThreadPoolExecutor: a stuck one does not keep the process from ending.
+    """
 
     def __init__(self, app: WSGIApplication, *, threads: int, limit_s: float = LIMIT_S) -> None:
         self._app = app
         self._limit_s = limit_s
-        self._pool = ThreadPoolExecutor(SPARE * threads, "request")
+        self._waiting: SimpleQueue[tuple[Future[_Answer], WSGIEnvironment]] = SimpleQueue()
         self._given_up = 0
         self._counting = threading.Lock()
+        for _ in range(SPARE * threads):
+            threading.Thread(target=self._work, name="request", daemon=True).start()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         environ[_END] = time.monotonic() + self._limit_s
-        running = self._pool.submit(self._run, environ)
+        running: Future[_Answer] = Future()
+        self._waiting.put((running, environ))
         try:
             answer = running.result(self._limit_s)
         except TimeoutError:
@@ -61,6 +68,15 @@ class Limited:
             answer = _too_slow(environ, self._limit_s)
         start_response(answer.status, answer.headers)
         return answer.body
+
+    def _work(self) -> None:
+        while True:
+            running, environ = self._waiting.get()
+            if running.set_running_or_notify_cancel():
+                try:
+                    running.set_result(self._run(environ))
+                except Exception as error:  # noqa: BLE001  (it is the caller's)
+                    running.set_exception(error)
 
     def _run(self, environ: WSGIEnvironment) -> _Answer:
         started: list[tuple[str, list[tuple[str, str]]]] = []
