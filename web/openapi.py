@@ -30,7 +30,7 @@ ERRORS = {
     413: "the body is too large",
     415: "the body is neither JSON nor a form",
     429: "too many requests from one address; Retry-After says when to come back",
-    503: "the model or the collection cannot be used just now",
+    503: "the model or the collection cannot be used just now, or the request took too long",
 }
 
 _GUARDED = (401, 429)
