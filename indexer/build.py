@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from indexer.features import describe
 from indexer.load import Loaded, Reader, ahead
+from indexer.patience import Patience, Tell
 from indexer.plan import Plan, Work, make_plan
 from indexer.report import Report
 from indexer.resolve import Resolver
-from indexer.scan import scan
 from search.background import BACKGROUND_TEXTS
 from search.changes import Changes, StoredVector
 from search.collection import Collection
@@ -44,7 +44,7 @@ FILES_A_TRANSACTION = 1024
 class Options:
     """How much at once: images through the model, threads that decode; the pixel limit; whether captions that do not
     fit the model are embedded in parts or their beginning only; whether JPEGs are decoded whole; how many local
-    features are kept of a picture; and what the index shall be, None for the same as before.
+    features are kept of a picture; what the index shall be, None for the same as before; may most of a folder go.
     """
 
     batch_size: int = 64
@@ -55,6 +55,7 @@ class Options:
     exact_decode: bool = False
     keypoints: int = KEYPOINTS
     index: IndexPolicy | None = None
+    allow_mass_removal: bool = False
 
     def short_side(self, encoder: Encoder) -> int | None:
         """What a scaled decode must leave for this encoder; None for decoding whole."""
@@ -73,13 +74,14 @@ def build(
     options: Options,
     progress: Progress,
     stop: threading.Event,
+    tell: Tell = lambda _: None,
 ) -> Report:
     """Bring the collection up to date with `roots` and publish it; `load_encoder` is called if a file needs it.
 
     The caller holds `collection.writing()`. When `stop` is set the batch in hand is finished and published. Running it
-    again, after any end, goes on from there; with nothing changed it writes nothing.
+    again, after any end, goes on from there; with nothing changed it writes nothing. `tell` hears of what hangs.
     """
-    return _Build(collection, load_encoder, options, progress, stop).run(roots)
+    return _Build(collection, load_encoder, options, progress, Patience(tell, stop)).run(roots)
 
 
 class _Build:
@@ -89,13 +91,13 @@ class _Build:
         load_encoder: Callable[[], Encoder],
         options: Options,
         progress: Progress,
-        stop: threading.Event,
+        patience: Patience,
     ) -> None:
         self._collection = collection
         self._load_encoder = load_encoder
         self._options = options
         self._progress = progress
-        self._stop = stop
+        self._patience, self._stop = patience, patience.stop
         self._report = Report()
         self._resolver = Resolver(collection.catalog, self._encode_texts, self._report, options.max_pixels)
         self._publish_at = time.monotonic() + options.publish_seconds
@@ -107,7 +109,7 @@ class _Build:
         self._recaption([work for plan in plans for work in plan.to_recaption])
         self._sweep(plans)
         if self._options.keypoints:
-            self._report.described = describe(self._collection.catalog.features, self._options, self._stop)
+            self._report.described = describe(self._collection.catalog.features, self._options, self._patience)
         self._publish()
         report = self._report
         report.interrupted = self._stop.is_set()
@@ -117,16 +119,11 @@ class _Build:
         return report
 
     def _plan(self, root: Root) -> Plan:
-        """Walk one root. One that shows no picture where there were some may be a disk that is not there."""
-        found = scan(root)
-        catalog = self._collection.catalog
-        known = catalog.known_files(root.path)
-        if known and not found.files and not found.unreadable:
-            found.unreadable[root.path] = (
-                f"no picture is left; its {len(known)} images are kept in case the disk is missing. "
-                f"To drop them: python -m indexer remove {root.path}"
-            )
-        plan = make_plan(found, known, catalog.known_failures(root.path), max_pixels=self._options.max_pixels)
+        """Walk one root and compare it with its rows."""
+        found = self._patience.scan(root)
+        catalog, path = self._collection.catalog, root.path
+        known, failures = catalog.known_files(path), catalog.known_failures(path)
+        plan = make_plan(path, found, known, failures, max_pixels=self._options.max_pixels)
         self._report.unreadable.update(found.unreadable)
         self._report.unchanged += plan.unchanged
         return plan
@@ -170,7 +167,9 @@ class _Build:
     def _batches(self, works: Sequence[Work], reader: Reader) -> Iterator[list[Loaded]]:
         """Read files, in batches of so many that need the model. A stop ends with what is in hand."""
         options = self._options
-        loaded = ahead(reader.read, works, workers=options.workers, look_ahead=options.batch_size + 2 * options.workers)
+        look_ahead = options.batch_size + 2 * options.workers
+        waiting = self._patience.waiting
+        loaded = ahead(reader.read, works, workers=options.workers, look_ahead=look_ahead, waiting=waiting)
         items: list[Loaded] = []
         new = 0
         started = time.perf_counter()
@@ -221,10 +220,13 @@ class _Build:
         """Remove the rows whose files are gone, once the moved ones among them are known."""
         if self._stop.is_set():
             return
-        gone = {row for plan in plans for row in plan.gone} - self._resolver.taken
-        self._report.removed += len(gone)
-        failures = [path for plan in plans for path in plan.gone_failures]
-        self._write(Changes(removed=sorted(gone), forgotten_failures=failures))
+        for plan in plans:
+            gone = plan.gone.keys() - self._resolver.taken
+            if not self._options.allow_mass_removal and (reason := plan.mass_removal(len(gone))):
+                self._report.unreadable[plan.root] = reason
+                continue
+            self._report.removed += len(gone)
+            self._write(Changes(removed=sorted(gone), forgotten_failures=plan.gone_failures))
 
     def _write(self, changes: Changes) -> None:
         if changes:
@@ -244,5 +246,5 @@ class _Build:
             return
         started = time.monotonic()
         self._publish()
-        cost = time.monotonic() - started
-        self._publish_at = time.monotonic() + max(self._options.publish_seconds, 10 * cost)
+        ended = time.monotonic()
+        self._publish_at = ended + max(self._options.publish_seconds, 10 * (ended - started))

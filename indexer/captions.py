@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from search.errors import BadPicture
+from search.errors import BadPicture, UnreadFile
 from search.image import read_file
 
 FOLDER_SIDECAR = "captions.json"
@@ -31,14 +31,24 @@ _one_parser = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Captions:
-    """The captions of one picture in the order of its sidecars, and why a sidecar gave none."""
+    """The captions of one picture in the order of its sidecars, and why a sidecar gave none.
+
+    `unread` when a sidecar could not be read this time: then these may not be all.
+    """
 
     captions: tuple[str, ...]
     problems: tuple[str, ...] = ()
+    unread: bool = False
 
 
 class _BadSidecar(Exception):
-    """A sidecar that cannot be used; the message is the reason."""
+    """A sidecar that cannot be used; the message is the reason. `unread` when another try may do."""
+
+    unread = False
+
+
+class _UnreadSidecar(_BadSidecar):
+    unread = True
 
 
 def sidecars_of(name: str, names_in_folder: AbstractSet[str]) -> tuple[str, ...]:
@@ -55,17 +65,18 @@ def read_captions(picture: Path, sidecars: Sequence[str]) -> Captions:
     Captions are on one line each, without duplicates, at most MAX_CAPTIONS of MAX_CAPTION_LENGTH characters.
     """
     captions: dict[str, None] = {}
-    problems = []
+    problems, unread = [], False
     for sidecar in sidecars:
         try:
             texts = _texts_in(picture.with_name(sidecar), picture.name)
         except _BadSidecar as error:
             problems.append(f"{sidecar}: {error}")
+            unread = unread or error.unread
         else:
             captions.update((line, None) for text in texts if (line := _line(text)))
     if len(captions) > MAX_CAPTIONS:
         problems.append(f"{len(captions)} captions: only the first {MAX_CAPTIONS} are kept")
-    return Captions(tuple(captions)[:MAX_CAPTIONS], tuple(problems))
+    return Captions(tuple(captions)[:MAX_CAPTIONS], tuple(problems), unread)
 
 
 def _texts_in(sidecar: Path, name: str) -> list[str]:
@@ -79,7 +90,7 @@ def _captions_by_name(sidecar: Path) -> dict[str, Any]:
     try:
         mtime_ns = sidecar.stat().st_mtime_ns
     except OSError as error:
-        raise _BadSidecar(f"cannot be read: {error.strerror}") from error
+        raise _UnreadSidecar(f"cannot be read: {error.strerror}") from error
     with _one_parser:
         captions = _parsed_folder_sidecar(sidecar, mtime_ns)
     if isinstance(captions, str):
@@ -92,6 +103,8 @@ def _parsed_folder_sidecar(sidecar: Path, mtime_ns: int) -> dict[str, Any] | str
     """The captions by picture, or why there are none, which is remembered too: every picture of the folder asks."""
     try:
         captions = _parsed(_text_of(sidecar, MAX_FOLDER_SIDECAR_BYTES))
+    except _UnreadSidecar:
+        raise
     except _BadSidecar as error:
         return str(error)
     return captions if isinstance(captions, dict) else "not an object of captions by file name"
@@ -100,6 +113,8 @@ def _parsed_folder_sidecar(sidecar: Path, mtime_ns: int) -> dict[str, Any] | str
 def _text_of(sidecar: Path, max_bytes: int) -> str:
     try:
         return read_file(sidecar, max_bytes=max_bytes).decode("utf-8-sig")
+    except UnreadFile as error:
+        raise _UnreadSidecar(str(error)) from error
     except BadPicture as error:
         raise _BadSidecar(str(error)) from error
     except UnicodeDecodeError as error:

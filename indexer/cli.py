@@ -66,10 +66,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return ERROR
     except KeyboardInterrupt:
         return INTERRUPTED
+    except MemoryError:
+        print("error: out of memory; finished work is kept. Take a smaller --batch-size or --workers", file=sys.stderr)
+        return ERROR
     except BrokenPipeError:  # who read the rows has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return INTERRUPTED
+    except OSError as error:  # a full disk, no permission, no descriptor left
+        print(f"error: {_told(error)}; finished work is kept, the same command goes on", file=sys.stderr)
+        return ERROR
     return code
+
+
+def _told(error: OSError) -> str:
+    """What the system says of which file."""
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -103,6 +114,11 @@ def parser() -> argparse.ArgumentParser:
             choices=("split", "cut"),
             default="split",
             help="embed captions that do not fit the model in parts, or their beginning only (default: %(default)s)",
+        )
+        by_name[name].add_argument(
+            "--allow-mass-removal",
+            action="store_true",
+            help="take images out even if most of a folder is gone, as when its disk is missing",
         )
         keypoints_option(by_name[name])
         index_options(by_name[name])

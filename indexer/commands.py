@@ -184,6 +184,7 @@ def _run(
         split_captions=arguments.long_captions == "split",
         keypoints=arguments.keypoints,
         index=_index_policy(collection.published().policy, arguments),
+        allow_mass_removal=arguments.allow_mass_removal,
     )
     with tqdm(unit=" images", disable=None, dynamic_ncols=True) as bar:
 
@@ -192,7 +193,7 @@ def _run(
             bar.set_postfix(new=report.new, failed=report.failed, refresh=False)
             bar.update(done - bar.n)
 
-        return run_build(collection, roots, load, options=asked, progress=show, stop=stop)
+        return run_build(collection, roots, load, options=asked, progress=show, stop=stop, tell=say.note)
 
 
 def _classify(

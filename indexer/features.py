@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from indexer.load import ahead
+from indexer.patience import Patience
 from search.errors import BadPicture
 from search.feature_records import FeatureRecords, Missing
 from search.image import decode_picture, digest_of, read_file
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 _ROWS_A_TRANSACTION = 256
 
 
-def describe(records: FeatureRecords, options: Options, stop: threading.Event) -> int:
+def describe(records: FeatureRecords, options: Options, patience: Patience) -> int:
     """How many images have got their local features; those whose files are gone or changed stay without.
 
     An older release indexed them, or a build that kept none. A stop ends with what is done.
     """
 
     def read(image: Missing) -> tuple[int, bytes | None]:
-        if stop.is_set():
+        if patience.stop.is_set():
             return image.id, None
         try:
             data = read_file(Path(image.path))
@@ -37,7 +37,8 @@ def describe(records: FeatureRecords, options: Options, stop: threading.Event) -
         return image.id, record_of(picture.image, options.keypoints)
 
     count, found = 0, dict[int, bytes]()
-    for image_id, record in ahead(read, records.missing(), workers=options.workers, look_ahead=2 * options.workers):
+    workers, waiting = options.workers, patience.waiting
+    for image_id, record in ahead(read, records.missing(), workers=workers, look_ahead=2 * workers, waiting=waiting):
         if record is not None:
             found[image_id] = record
         if len(found) == _ROWS_A_TRANSACTION:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, replace
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TypeVar
 
 import numpy as np
@@ -16,13 +18,16 @@ from PIL.Image import Image
 
 from indexer.captions import Captions, read_captions
 from indexer.plan import Work
-from search.errors import BadPicture
+from search.changes import FileStamp
+from search.errors import BadPicture, UnreadFile
 from search.image import decode_picture, digest_of, read_file
 from search.local_features import record_of
 from search.types import Facts
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+TICK_SECONDS = 1.0
 
 Preprocess = Callable[[Image], NDArray[np.uint8]]
 
@@ -31,7 +36,8 @@ Preprocess = Callable[[Image], NDArray[np.uint8]]
 class Loaded:
     """A file after reading: a failure has a `reason`, a known content has neither facts nor pixels.
 
-    `captions` are those of the files beside it; `seconds` is the time of the thread that read it.
+    `unread` says of a failure that it is none of the file's: it could not be read this time. `captions` are those of
+    the files beside it; `seconds` is the time of the thread that read it.
     """
 
     work: Work
@@ -42,6 +48,13 @@ class Loaded:
     features: bytes | None = None
     captions: Captions = Captions(())  # noqa: RUF009 (frozen)
     reason: str | None = None
+    unread: bool = False
+
+    @property
+    def stamp(self) -> FileStamp:
+        """The file as the walk saw it. Captions that were not all read are asked for again."""
+        stamp = self.work.found.stamp
+        return replace(stamp, captions_stamp=0) if self.captions.unread else stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +79,8 @@ class Reader:
             digest = digest_of(data)
             facts, pixels, features = (None, None, None) if digest in self.known else self._decode(data)
         except BadPicture as error:
-            return Loaded(work, time.perf_counter() - started, reason=str(error))
+            unread = isinstance(error, UnreadFile)
+            return Loaded(work, time.perf_counter() - started, reason=str(error), unread=unread)
         captions = read_captions(path, work.found.sidecars)
         return Loaded(work, time.perf_counter() - started, digest, facts, pixels, features, captions)
 
@@ -76,17 +90,54 @@ class Reader:
         return picture.facts, self.preprocess(picture.image), features
 
 
-def ahead(function: Callable[[T], R], items: Iterable[T], *, workers: int, look_ahead: int) -> Iterator[R]:
-    """`map` on threads that keeps the order and starts at most `look_ahead` items before their result is taken."""
-    with ThreadPoolExecutor(workers, thread_name_prefix="load") as pool:
-        started: deque[Future[R]] = deque()
-        try:
-            for item in items:
-                started.append(pool.submit(function, item))
-                if len(started) >= look_ahead:
-                    yield started.popleft().result()
-            while started:
-                yield started.popleft().result()
-        finally:
-            for future in started:
-                future.cancel()
+def ahead(
+    function: Callable[[T], R],
+    items: Iterable[T],
+    *,
+    workers: int,
+    look_ahead: int,
+    waiting: Callable[[T, float], bool] = lambda *_: True,
+) -> Iterator[R]:
+    """`map` on threads that keeps the order and starts at most `look_ahead` items before their result is taken.
+
+    While a result is waited for, `waiting` is told the item and for how many seconds, about once a second; the results
+    end when it returns False. A thread that hangs, as with a network share, does not keep the process from ending.
+    """
+    jobs: SimpleQueue[tuple[Future[R], T] | None] = SimpleQueue()
+    for number in range(workers):
+        threading.Thread(target=_work, args=(function, jobs), name=f"load-{number}", daemon=True).start()
+    started: deque[tuple[Future[R], T]] = deque()
+
+    def ready() -> bool:
+        future, item = started[0]
+        since = time.monotonic()
+        while not wait([future], TICK_SECONDS).done:
+            if not waiting(item, time.monotonic() - since):
+                return False
+        return True
+
+    try:
+        for item in items:
+            started.append((Future(), item))
+            jobs.put(started[-1])
+            if len(started) >= look_ahead:
+                if not ready():
+                    return
+                yield started.popleft()[0].result()
+        while started and ready():
+            yield started.popleft()[0].result()
+    finally:
+        for future, _ in started:
+            future.cancel()
+        for _ in range(workers):
+            jobs.put(None)
+
+
+def _work(function: Callable[[T], R], jobs: SimpleQueue[tuple[Future[R], T] | None]) -> None:
+    while job := jobs.get():
+        future, item = job
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(function(item))
+            except BaseException as error:  # noqa: BLE001  (raised where the result is taken)
+                future.set_exception(error)

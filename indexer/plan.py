@@ -9,6 +9,9 @@ from indexer.scan import FoundFile, Scan
 from search.changes import FileStamp
 from search.records import KnownFailure, KnownFile
 
+MASS = 20
+"""So many files that are gone, and more than half of a folder, may be a disk that is missing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -20,27 +23,41 @@ class Work:
 
 @dataclass(slots=True)
 class Plan:
-    """`to_read` holds the new files before the changed ones, so that a chain of renames finds its vectors.
+    """What there is to do at or under `root`, of which `known` images are in the catalog.
+
+    `to_read` holds the new files before the changed ones, so that a chain of renames finds its vectors.
 
     `to_recaption` are rows whose picture is the same and whose caption files changed. `gone` are rows whose file the
     walk did not see, `gone_failures` likewise; neither holds what lies under a place that could not be read.
     """
 
+    root: str
+    known: int
     unchanged: int = 0
     to_read: list[Work] = field(default_factory=list)
     to_recaption: list[Work] = field(default_factory=list)
     gone: dict[int, str] = field(default_factory=dict)
     gone_failures: list[str] = field(default_factory=list)
 
+    def mass_removal(self, removed: int) -> str | None:
+        """Why `removed` images had better stay unless it is said that they may go; None for an ordinary number."""
+        nothing_left = removed == self.known and not self.to_read
+        if not removed or not (nothing_left or (removed >= MASS and 2 * removed > self.known)):
+            return None
+        return (
+            f"{removed:,} of its {self.known:,} images are gone; they are kept in case a disk is missing. "
+            "If they are to go, run the same command with --allow-mass-removal"
+        )
+
 
 def make_plan(
-    scan: Scan, known: Mapping[str, KnownFile], failures: Mapping[str, KnownFailure], *, max_pixels: int
+    root: str, scan: Scan, known: Mapping[str, KnownFile], failures: Mapping[str, KnownFailure], *, max_pixels: int
 ) -> Plan:
     """Compare a walk with the catalog's rows of the same folder, by path, size and mtime.
 
     A file that failed is read again when it changed or was refused under a smaller pixel limit.
     """
-    plan = Plan()
+    plan = Plan(root, len(known))
     changed = []
     for found in scan.files:
         stamp = found.stamp

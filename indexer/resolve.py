@@ -34,9 +34,10 @@ class _Batch:
     kept: dict[int, tuple[str, ...]] = field(default_factory=dict)
 
     def keep(self, row: int, facts: Facts, item: Loaded) -> None:
-        """The row stays, under the path and with the captions that its file has now."""
-        self.changes.restamped[row] = item.work.found.stamp
-        self.kept[row] = _captions(facts, item)
+        """The row stays, under the path and with the captions that its file has now, if these could be read."""
+        self.changes.restamped[row] = item.stamp
+        if not item.captions.unread:
+            self.kept[row] = _captions(facts, item)
 
 
 class Resolver:
@@ -62,6 +63,8 @@ class Resolver:
         for item in items:
             if item.reason is None:
                 self._place(item, originals.get(item.digest, ()), vectors, batch)
+            elif item.unread:
+                self._report.unreadable[item.work.found.stamp.path] = item.reason
             else:
                 self._fail(item, item.reason, batch)
         return self._with_captions(batch)
@@ -75,7 +78,8 @@ class Resolver:
                 captions = read_captions(Path(work.found.stamp.path), work.found.sidecars)
                 item = Loaded(work, 0.0, captions=captions)
                 self._note_bad_captions([item])
-                batch.keep(work.row, images[work.row].facts, item)
+                if not captions.unread:
+                    batch.keep(work.row, images[work.row].facts, item)
         self._report.recaptioned += len(batch.kept)
         return self._with_captions(batch)
 
@@ -139,7 +143,7 @@ class Resolver:
         changes = batch.changes
         changes.recaptioned = {row: _pairs(texts, vectors) for row, texts in recaption.items()}
         changes.added = [
-            NewImage(item.work.found.stamp, item.digest, facts, vector, _pairs(texts, vectors), item.features)
+            NewImage(item.stamp, item.digest, facts, vector, _pairs(texts, vectors), item.features)
             for (item, facts, vector), texts in zip(batch.added, captions, strict=True)
         ]
         return changes

@@ -96,7 +96,7 @@ class _Walk:
     def _take(self, entry: os.DirEntry[str], sidecars: tuple[str, ...], stamps: dict[str, int]) -> None:
         try:
             status = entry.stat()
-            captions_stamp = max((_mtime_ns(entry, sidecar, stamps) for sidecar in sidecars), default=0)
+            captions_stamp = sum(_mtime_ns(entry, sidecar, stamps) for sidecar in sidecars) % 2**63
         except FileNotFoundError:
             return  # gone since the folder was listed, or a link to nowhere
         except OSError as error:

@@ -22,7 +22,7 @@ STORED = np.dtype("<f4")
 class FileStamp:
     """Where a file is and how it looked when it was read: enough to see that it changed.
 
-    `captions_stamp` is the newest mtime_ns of the caption files beside it, 0 without any.
+    `captions_stamp` is the sum of the mtime_ns of the caption files beside it, below 2**63; 0 without any.
     """
 
     path: str

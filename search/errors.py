@@ -2,6 +2,7 @@
 
     SearchError
     ├── BadPicture            a file that cannot be decoded: recorded by the indexer, told to who asked
+    │   └── UnreadFile        a file that the system did not give: nothing is known of it, and it is tried again
     ├── BadImport             vectors or rows that cannot be imported
     ├── ModelUnavailable      weights or a configuration that cannot be had
     │   └── ExportRefused     towers that only PyTorch computes as they should be
@@ -27,6 +28,10 @@ class SearchError(Exception):
 
 class BadPicture(SearchError):
     """A picture that cannot be used; the message is the reason, without the path."""
+
+
+class UnreadFile(BadPicture):
+    """A file that could not be read this time: no permission, no descriptor left, a disk that does not answer."""
 
 
 class BadImport(SearchError):

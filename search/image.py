@@ -18,7 +18,7 @@ from typing import Any
 
 from PIL import Image, ImageFile
 
-from search.errors import BadPicture
+from search.errors import BadPicture, UnreadFile
 from search.exif import PILLOW_ERRORS, orientation_of, read_exif
 from search.facts import facts_of
 from search.raw import RAW_SUFFIXES, is_raw, read_raw
@@ -62,17 +62,17 @@ _alone = threading.Lock()
 
 
 def read_file(path: Path, *, max_bytes: int = MAX_FILE_BYTES) -> bytes:
-    """All bytes of a regular file. Never waits: a FIFO or a device raises BadPicture like an unreadable file."""
+    """All bytes of a regular file. A FIFO or a device raises BadPicture at once; UnreadFile may pass by itself."""
     try:
         with io.FileIO(path, opener=_open_without_waiting) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
+            if not stat.S_ISREG((status := os.fstat(file.fileno())).st_mode):
                 raise BadPicture("not a regular file")
             if status.st_size > max_bytes:
                 raise BadPicture(f"{_mega(status.st_size)} MB, over the limit of {_mega(max_bytes)} MB for one file")
             data = file.readall()
     except OSError as error:
-        raise BadPicture(f"cannot be read: {error.strerror or error}") from error
+        refusal = BadPicture if isinstance(error, IsADirectoryError) else UnreadFile
+        raise refusal(f"cannot be read: {error.strerror or error}") from error
     if not data:
         raise BadPicture("empty file")
     return data

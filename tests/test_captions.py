@@ -123,7 +123,7 @@ def test_a_sidecar_that_is_gone_or_no_file_is_a_problem(tmp_path: Path) -> None:
     result = read_captions(tmp_path / "photo.jpg", ["photo.txt", "photo.json", "captions.json"])
     gone = "cannot be read: No such file or directory"
     problems = ("photo.txt: not a regular file", f"photo.json: {gone}", f"captions.json: {gone}")
-    assert result == Captions((), problems)
+    assert result == Captions((), problems, unread=True)
 
 
 def test_captions_are_limited_in_number_and_length(tmp_path: Path) -> None:
