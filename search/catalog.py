@@ -23,9 +23,7 @@ from search.filters import Filter, at_or_under, satisfied
 from search.records import Choices, ImageRecord, KnownFailure, KnownFile, Original, State, TextRecord
 from search.schema import (
     SCHEMA_VERSION,
-    connect,
     create_tables,
-    damage,
     failures,
     images,
     roots,
@@ -34,6 +32,7 @@ from search.schema import (
     state,
     texts,
 )
+from search.sqlite import connect, damage
 from search.tags import Tags
 from search.types import EncoderIdentity, Facts, Root, Target
 
@@ -67,7 +66,7 @@ class Catalog:
         if version < SCHEMA_VERSION:
             from search.migrate import upgrade  # Alembic is slow to import and needed once a release
 
-            upgrade(engine)
+            upgrade(engine, file)
         return cls(engine)
 
     def close(self) -> None:

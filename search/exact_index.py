@@ -19,6 +19,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from search.errors import CollectionError
 from search.files import replacing
 from search.index import Ids, Neighbours, Vectors, checked
 
@@ -62,7 +63,11 @@ class ExactIndex:
 
     def save(self, file: Path) -> None:
         with replacing(file) as aside:
-            faiss.write_index(self._index, str(aside))
+            try:
+                faiss.write_index(self._index, str(aside))
+            except RuntimeError as error:
+                reason = str(error).rpartition("failed: ")[2]
+                raise CollectionError(f"{file} cannot be written, the index before it stays: {reason}") from error
 
     def __len__(self) -> int:
         return len(self.ids)

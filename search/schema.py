@@ -10,7 +10,6 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
-    URL,
     BigInteger,
     Boolean,
     Column,
@@ -26,20 +25,16 @@ from sqlalchemy import (
     String,
     Table,
     TypeDecorator,
-    create_engine,
-    event,
     insert,
     select,
 )
 from sqlalchemy.exc import DatabaseError
 
 from search.errors import CollectionError
-from search.places import great_circle_m
+from search.sqlite import connect
 
 SCHEMA_VERSION = "0004"
 """The newest revision in search/migrations."""
-
-BUSY_TIMEOUT_S = 30
 
 _ESCAPE = "\x1a"
 _UNSTORABLE = re.compile(f"[{_ESCAPE}\udc80-\udcff]")
@@ -187,24 +182,6 @@ state = Table(
 """
 
 
-def connect(file: Path) -> Engine:
-    """An engine for the SQLite file, which need not exist. A commit is on the disk when it returns."""
-    engine = create_engine(URL.create("sqlite", database=str(file)), connect_args={"timeout": BUSY_TIMEOUT_S})
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _record: object) -> None:
-        connection.execute("PRAGMA foreign_keys=ON")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.create_function("great_circle_m", 4, _between, deterministic=True)
-
-    return engine
-
-
-def _between(latitude: float | None, longitude: float | None, *other: float) -> float | None:
-    """great_circle_m, and NULL where a place is not known."""
-    return None if latitude is None or longitude is None else great_circle_m(latitude, longitude, *other)
-
-
 def create_tables(file: Path, encoder: str) -> None:
     """Write a catalog without rows; `encoder` is the identity of the collection's encoder as JSON."""
     engine = connect(file)
@@ -224,11 +201,3 @@ def schema_version(engine: Engine, file: Path) -> str:
             return connection.execute(select(alembic_version.c.version_num)).scalar() or ""
     except DatabaseError as error:
         raise CollectionError(f"{file} is not a catalog ({error.orig}); name another --collection") from error
-
-
-def damage(engine: Engine) -> list[str]:
-    """What SQLite itself finds wrong with the file."""
-    with engine.connect() as connection:
-        report = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check")]
-        orphans = [f"orphan row: {tuple(row)}" for row in connection.exec_driver_sql("PRAGMA foreign_key_check")]
-    return [line for line in report if line != "ok"] + orphans

@@ -22,7 +22,8 @@ from search.changes import Caption, Changes, Failure, FileStamp, NewImage
 from search.classify import Classifier
 from search.errors import CollectionError, SchemaTooNew
 from search.migrate import MIGRATIONS, upgrade
-from search.schema import SCHEMA_VERSION, connect, metadata
+from search.schema import SCHEMA_VERSION, metadata
+from search.sqlite import connect
 from search.types import EncoderIdentity, Facts, Logits, Root
 from search.vocabulary import Vocabulary
 
@@ -150,8 +151,9 @@ def test_a_file_that_is_no_catalog_is_refused(tmp_path: Path) -> None:
 
 def test_migrations_lead_to_the_tables_of_this_release(tmp_path: Path) -> None:
     assert ScriptDirectory(str(MIGRATIONS)).get_current_head() == SCHEMA_VERSION
-    engine = connect(tmp_path / "migrated.sqlite")
-    upgrade(engine)
+    file = tmp_path / "migrated.sqlite"
+    engine = connect(file)
+    upgrade(engine, file)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []

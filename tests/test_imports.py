@@ -54,6 +54,7 @@ HOMES = {
         "search/feature_records.py",
         "search/statements.py",
         "search/schema.py",
+        "search/sqlite.py",
         "search/migrate.py",
         "search/migrations/",
     },

@@ -1,0 +1,106 @@
+"""A catalog in one SQLite file: connections that say plainly what is wrong, copies of it, and what is damaged in it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event
+
+from search.errors import CollectionBusy, CollectionError
+from search.places import great_circle_m
+
+BUSY_TIMEOUT_S = 30
+
+LONG_BUSY_TIMEOUT_S = 3600
+"""Who opens a large catalog that another process is migrating waits for it."""
+
+_PRIMARY = 0xFF
+"""The bits of SQLite's error codes that say the kind."""
+
+
+def connect(file: Path) -> Engine:
+    """An engine for the SQLite file, which need not exist. A commit is on the disk when it returns.
+
+    CollectionError says what is wrong with the file or its disk, CollectionBusy that another process writes too long.
+    """
+    engine = create_engine(URL.create("sqlite", database=str(file)), connect_args={"timeout": BUSY_TIMEOUT_S})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.create_function("great_circle_m", 4, _between, deterministic=True)
+
+    @event.listens_for(engine, "handle_error")
+    def explain(context: ExceptionContext) -> None:
+        error = context.original_exception
+        if isinstance(error, sqlite3.Error) and (explained := _explained(error, file)):
+            raise explained from error
+
+    return engine
+
+
+@contextmanager
+def writing_alone(engine: Engine) -> Iterator[Connection]:
+    """A transaction that holds the write lock from its beginning, for which it waits; changes of tables are part of it.
+
+    Without this Python's sqlite3 begins a transaction at the first change of a row, and tables change outside of it.
+    """
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={LONG_BUSY_TIMEOUT_S * 1000}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        try:
+            yield connection
+            connection.commit()
+        finally:
+            connection.invalidate()  # with its timeout
+
+
+def copy(source: Path, target: Path) -> None:
+    """Write the database as it is at one moment to the new file `target`, while others read and write it."""
+    with closing(sqlite3.connect(source, timeout=BUSY_TIMEOUT_S)) as old, closing(sqlite3.connect(target)) as new:
+        try:
+            old.backup(new)
+            new.execute("PRAGMA journal_mode=DELETE")
+        except sqlite3.Error as error:
+            raise _explained(error, source) or error from error
+
+
+def damage(engine: Engine) -> list[str]:
+    """What SQLite itself finds wrong with the file."""
+    try:
+        with engine.connect() as connection:
+            report = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check")]
+            orphans = [f"orphan row: {tuple(row)}" for row in connection.exec_driver_sql("PRAGMA foreign_key_check")]
+    except CollectionError as error:
+        return [str(error)]
+    return [line for line in report if line != "ok"] + orphans
+
+
+def _between(latitude: float | None, longitude: float | None, *other: float) -> float | None:
+    """great_circle_m, and NULL where a place is not known."""
+    return None if latitude is None or longitude is None else great_circle_m(latitude, longitude, *other)
+
+
+def _explained(error: sqlite3.Error, file: Path) -> CollectionError | None:
+    """The error with what to do; None for one that no state of the file or its disk explains."""
+    kind = getattr(error, "sqlite_errorcode", 0) & _PRIMARY
+    if kind in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        what = "is not a catalog, or no more" if kind == sqlite3.SQLITE_NOTADB else "is damaged"
+        return CollectionError(
+            f"{file} {what} ({error}): name another --collection, restore a snapshot with python -m indexer import, "
+            "or build a new one"
+        )
+    if kind in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return CollectionBusy(f"{file} was written by another process for {BUSY_TIMEOUT_S} s ({error}); try again")
+    if kind == sqlite3.SQLITE_FULL:
+        return CollectionError(f"the disk of {file} is full: finished work is kept; make room and run it again")
+    if kind in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PERM):
+        return CollectionError(
+            f"{file} cannot be opened, read or written ({error}): finished work is kept; check disk and permissions"
+        )
+    return None
