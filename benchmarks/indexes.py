@@ -85,12 +85,11 @@ def published(rows: Vectors, folder: Path) -> dict[str, VectorIndex]:
         f"build: exact {made - started:.1f} s; scan {trained - made:.1f} s to train, "
         f"{time.perf_counter() - trained:.1f} s to encode"
     )
-    exact.save(folder / "exact.faiss")
-    scan.save(folder / "scan.faiss")
+    seals = {made.kind: made.save(folder / f"{made.kind}.faiss") for made in (exact, scan)}
     opened: dict[str, VectorIndex] = {}
     for kind in ("exact", "scan"):
         before, started = anonymous_bytes(), time.perf_counter()
-        opened[kind] = open_index(folder / f"{kind}.faiss")
+        opened[kind] = open_index(folder / f"{kind}.faiss", seals[kind])
         seconds = time.perf_counter() - started
         opened[kind].search(rows[:1], K)
         print(f"open {kind}: {seconds:.3f} s, {(anonymous_bytes() - before) / len(rows):.0f} bytes a vector unmapped")

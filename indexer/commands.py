@@ -97,11 +97,12 @@ def status(arguments: Namespace) -> int:
 
 def verify(arguments: Namespace) -> int:
     with closing(Collection.open(arguments.collection)) as collection, collection.writing():
-        findings = find_problems(collection)
+        cache = Settings.from_environment().cache
+        findings = find_problems(collection, cache)
         if arguments.repair and not findings.clean:
             say.note(f"{say.findings(findings)}\nrepairing")
-            repair(collection, findings)
-            findings = find_problems(collection)
+            repair(collection, findings, cache)
+            findings = find_problems(collection, cache)
     say.result(findings.to_dict(), say.findings(findings), arguments)
     return OK if findings.clean else NO
 

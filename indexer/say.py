@@ -124,10 +124,10 @@ def findings(found: Findings) -> str:
     lines = [f"catalog: {line}" for line in found.catalog]
     if found.bad_vectors:
         lines.append(
-            f"{len(found.bad_vectors)} images have a vector that is no unit vector, first id:{found.bad_vectors[0]}; "
-            "verify --repair takes them out and update embeds them again"
+            f"{len(found.bad_vectors)} images have a vector that is damaged or no unit vector, "
+            f"first id:{found.bad_vectors[0]}; verify --repair takes them out and update embeds them again"
         )
-    lines += [f"{line}; verify --repair makes it again" for line in found.indexes]
+    lines += [f"{line}; verify --repair makes it again" for line in [*found.indexes, *found.exports]]
     lines += [f"missing: {path}" for path in found.missing_files[:SHOWN]] + _more(found.missing_files)
     if found.missing_files:
         lines.append(f"{len(found.missing_files)} files are missing; update takes them out of the collection")

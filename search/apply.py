@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import Any
@@ -51,7 +52,7 @@ def _add(connection: Connection, added: Sequence[NewImage]) -> None:
     if not added:
         return
     rows = [
-        {**_values(image.stamp), **_values(image.facts), "digest": image.digest, "vector": _stored(image.vector)}
+        {**_values(image.stamp), **_values(image.facts), "digest": image.digest, **_stored(image.vector)}
         for image in added
     ]
     returning = insert(images).returning(images.c.id, sort_by_parameter_order=True)
@@ -87,7 +88,7 @@ def _values(record: FileStamp | Facts) -> dict[str, Any]:
 
 
 def _caption_rows(image_id: int, captions: Sequence[Caption]) -> list[dict[str, Any]]:
-    return [{"image_id": image_id, "text": caption.text, "vector": _stored(caption.vector)} for caption in captions]
+    return [{"image_id": image_id, "text": caption.text, **_stored(caption.vector)} for caption in captions]
 
 
 def _failure_row(failure: Failure) -> dict[str, Any]:
@@ -102,5 +103,6 @@ def _failure_row(failure: Failure) -> dict[str, Any]:
     }
 
 
-def _stored(vector: StoredVector) -> bytes:
-    return vector.astype(STORED).tobytes()
+def _stored(vector: StoredVector) -> dict[str, Any]:
+    stored = vector.astype(STORED).tobytes()
+    return {"vector": stored, "checksum": zlib.crc32(stored)}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from search.errors import CollectionError
 from search.files import replacing
 from search.index import Vectors
+from search.seals import with_checksum, without_checksum
+from search.types import EncoderIdentity
 
 _SUBJECTS = (
     ("a dog", "a cat", "a bird", "a horse", "a fish", "a flower", "a tree", "a forest", "a mountain", "a river"),
@@ -22,23 +24,29 @@ _SUBJECTS = (
 BACKGROUND_TEXTS = tuple(f"a photo of {subject}" for row in _SUBJECTS for subject in row)
 
 
-def save_background(file: Path, vectors: Vectors) -> None:
-    """Keep the (n, dim) vectors of BACKGROUND_TEXTS, with the texts."""
-    with replacing(file) as aside, aside.open("wb") as stream:
-        np.savez(stream, texts=np.array(BACKGROUND_TEXTS), vectors=vectors)
+def save_background(file: Path, identity: EncoderIdentity, vectors: Vectors) -> None:
+    """Keep the (n, dim) vectors that an encoder gives BACKGROUND_TEXTS, with the texts."""
+    data = io.BytesIO()
+    np.savez(data, encoder=identity.space.to_json(), texts=np.array(BACKGROUND_TEXTS), vectors=vectors)
+    with replacing(file) as aside:
+        aside.write_bytes(with_checksum(data.getvalue()))
 
 
-def load_background(file: Path) -> Vectors | None:
-    """What `save_background` kept; None where there is none of today's texts. CollectionError for damage."""
+def load_background(file: Path, identity: EncoderIdentity) -> Vectors | None:
+    """What `save_background` kept; None where there is none of this encoder and of today's texts.
+
+    CollectionError for damage.
+    """
     try:
-        with np.load(file) as kept:
-            if kept["texts"].tolist() != list(BACKGROUND_TEXTS):
-                return None
-            vectors: Vectors = kept["vectors"]
-            return vectors
+        data = without_checksum(file.read_bytes())
     except FileNotFoundError:
         return None
-    except (ValueError, LookupError, EOFError, BadZipFile) as error:
+    if data is None:
         raise CollectionError(
             f"{file} is damaged: python -m indexer verify --repair takes it away, and the next build makes it again"
-        ) from error
+        )
+    with np.load(io.BytesIO(data)) as kept:
+        if (str(kept["encoder"]), kept["texts"].tolist()) != (identity.space.to_json(), list(BACKGROUND_TEXTS)):
+            return None
+        vectors: Vectors = kept["vectors"]
+        return vectors

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Engine, func, select
+import numpy as np
+from sqlalchemy import Column, Engine, func, select
 
-from search.changes import FileStamp
+from search.changes import STORED, FileStamp, StoredVector
+from search.errors import CollectionError
 from search.schema import images, texts
-from search.types import Facts
+from search.types import Facts, Target
+
+VECTOR: dict[Target, tuple[Column[Any], Column[Any]]] = {
+    "images": (images.c.vector, images.c.checksum),
+    "texts": (texts.c.vector, texts.c.checksum),
+}
+"""A stored vector, and what tells whether it is damaged."""
 
 _FACTS = [images.c[fact.name] for fact in fields(Facts)]
 SQL_VARIABLES = 10_000
@@ -50,21 +59,27 @@ def image_files(engine: Engine) -> list[ImageFile]:
 def stored_images(engine: Engine, batch: int) -> Iterator[list[StoredImage]]:
     """All images in the order of their ids, up to `batch` at a time."""
     stamp = (images.c.path, images.c.size_bytes, images.c.mtime_ns, images.c.captions_stamp)
-    columns = select(images.c.id, images.c.digest, images.c.vector, *stamp, *_FACTS).order_by(images.c.id).limit(batch)
-    captions = select(texts.c.image_id, texts.c.text, texts.c.vector).order_by(texts.c.id)
+    columns = select(images.c.id, images.c.digest, *VECTOR["images"], *stamp, *_FACTS).order_by(images.c.id)
+    captions = select(texts.c.image_id, texts.c.text, *VECTOR["texts"]).order_by(texts.c.id)
     last = 0
     while True:
         with engine.connect() as connection:
-            rows = connection.execute(columns.where(images.c.id > last)).all()
+            rows = connection.execute(columns.where(images.c.id > last).limit(batch)).all()
             if not rows:
                 return
             of_image: dict[int, list[tuple[str, bytes]]] = {}
             between = texts.c.image_id.between(rows[0].id, rows[-1].id)
-            for image_id, text, vector in connection.execute(captions.where(between)):
-                of_image.setdefault(image_id, []).append((text, vector))
+            for image_id, text, vector, checksum in connection.execute(captions.where(between)):
+                of_image.setdefault(image_id, []).append((text, whole(vector, checksum, text)))
         yield [
-            StoredImage(FileStamp(*rest[:4]), digest, Facts(*rest[4:]), vector, of_image.get(row_id, []))
-            for row_id, digest, vector, *rest in rows
+            StoredImage(
+                FileStamp(*rest[:4]),
+                digest,
+                Facts(*rest[4:]),
+                whole(vector, checksum, rest[0]),
+                of_image.get(row_id, []),
+            )
+            for row_id, digest, vector, checksum, *rest in rows
         ]
         last = rows[-1].id
 
@@ -82,3 +97,17 @@ def vectors_at(engine: Engine, paths: Sequence[str]) -> dict[str, bytes]:
                 for path, vector in connection.execute(select(images.c.path, images.c.vector).where(some))
             )
     return found
+
+
+def vector_of(stored: bytes, checksum: int, of: str) -> StoredVector:
+    """The vector, (dim,), as it was stored; CollectionError where it is damaged."""
+    return np.frombuffer(whole(stored, checksum, of), STORED)
+
+
+def whole(stored: bytes, checksum: int, of: str) -> bytes:
+    """`stored` if it is what was written."""
+    if zlib.crc32(stored) != checksum:
+        raise CollectionError(
+            f"the stored vector of {of} is damaged: verify --repair takes it out, and update embeds it again"
+        )
+    return stored

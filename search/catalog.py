@@ -14,8 +14,8 @@ from sqlalchemy import Engine, Executable, delete, func, insert, select, update
 
 from search import statements
 from search.apply import apply, insert_all
-from search.bulk import SQL_VARIABLES, StoredImage, stored_images, vectors_at
-from search.changes import STORED, Changes, StoredVector
+from search.bulk import SQL_VARIABLES, VECTOR, StoredImage, stored_images, vector_of, vectors_at
+from search.changes import Changes, StoredVector
 from search.errors import SchemaTooNew
 from search.feature_records import FeatureRecords
 from search.files import replacing
@@ -50,7 +50,6 @@ class Catalog:
     def create(cls, file: Path, identity: EncoderIdentity) -> None:
         """Write an empty catalog at `file`, all or nothing."""
         with replacing(file) as aside:
-            aside.unlink(missing_ok=True)
             create_tables(aside, identity.to_json())
 
     @classmethod
@@ -90,12 +89,13 @@ class Catalog:
 
     def originals(self, digests: Sequence[bytes]) -> dict[bytes, list[Original]]:
         """The rows that have one of these contents, oldest first."""
-        columns = select(images.c.digest, images.c.id, images.c.path, images.c.vector, *statements.FACTS)
+        columns = select(images.c.digest, images.c.id, images.c.path, *VECTOR["images"], *statements.FACTS)
         found: dict[bytes, list[Original]] = {}
-        for digest, row_id, path, vector, *facts in self._rows(
+        for digest, row_id, path, vector, checksum, *facts in self._rows(
             columns.where(images.c.digest.in_(digests)).order_by(images.c.id)
         ):
-            found.setdefault(digest, []).append(Original(row_id, path, Facts(*facts), _vector(vector)))
+            original = Original(row_id, path, Facts(*facts), vector_of(vector, checksum, path))
+            found.setdefault(digest, []).append(original)
         return found
 
     def digest(self, image_id: int) -> bytes | None:
@@ -111,11 +111,11 @@ class Catalog:
 
     def text_vectors(self, asked: Sequence[str]) -> dict[str, StoredVector]:
         """The vectors of those texts that some image already carries."""
-        columns = select(texts.c.text, texts.c.vector)
+        columns = select(texts.c.text, *VECTOR["texts"])
         found: dict[str, StoredVector] = {}
         for start in range(0, len(asked), SQL_VARIABLES):
             rows = self._rows(columns.where(texts.c.text.in_(asked[start : start + SQL_VARIABLES])))
-            found.update({text: _vector(vector) for text, vector in rows})
+            found.update({text: vector_of(vector, checksum, text) for text, vector, checksum in rows})
         return found
 
     # What a search needs
@@ -125,6 +125,11 @@ class Catalog:
 
     def state(self) -> State:
         return State(*self._rows(statements.STATE)[0])
+
+    def publication(self) -> tuple[int, dict[str, Any] | None]:
+        """The live generation and what was noted with it."""
+        ((generation, known),) = self._rows(select(state.c.generation, state.c.publication))
+        return generation, known
 
     def images(self, ids: Sequence[int]) -> dict[int, ImageRecord]:
         """The rows of those ids that exist."""
@@ -136,8 +141,9 @@ class Catalog:
         return {row_id: TextRecord(text, image_id) for row_id, text, image_id in rows}
 
     def stored(self, target: Target, ids: Sequence[int]) -> dict[int, StoredVector]:
-        """The vectors, (dim,), of those ids that exist."""
-        return {row_id: _vector(vector) for row_id, vector in self._rows(statements.VECTORS[target], ids=ids)}
+        """The vectors, (dim,), of those ids that exist. CollectionError for one that is damaged."""
+        rows = self._rows(statements.VECTORS[target], ids=ids)
+        return {row_id: vector_of(vector, checksum, f"id:{row_id}") for row_id, vector, checksum in rows}
 
     def matching(self, where: Filter, target: Target) -> NDArray[np.int64]:
         """The ids, ascending, of the images that satisfy `where`, or of their texts. BadFilter for an unknown tag."""
@@ -146,13 +152,13 @@ class Catalog:
         ids = found if target == "images" else select(texts.c.id).where(texts.c.image_id.in_(found))
         return np.sort(np.array(self._column(ids), np.int64))
 
-    def vectors(self, target: Target, after: int = 0) -> Iterator[tuple[NDArray[np.int64], list[bytes]]]:
-        """The ids after `after` with their stored vectors, in the order of ids, some thousands at a time."""
+    def vectors(self, target: Target, after: int = 0) -> Iterator[tuple[NDArray[np.int64], list[bytes], list[int]]]:
+        """The ids after `after` with their stored vectors and the crc32 that these had, in order, in batches."""
         table = statements.TABLES[target]
-        columns = select(table.c.id, table.c.vector).order_by(table.c.id)
+        columns = select(table.c.id, *VECTOR[target]).order_by(table.c.id)
         while rows := self._rows(columns.where(table.c.id > after).limit(_VECTOR_ROWS)):
-            ids, vectors = zip(*rows, strict=True)
-            yield np.array(ids, np.int64), list(vectors)
+            ids, vectors, checksums = zip(*rows, strict=True)
+            yield np.array(ids, np.int64), list(vectors), list(checksums)
             after = ids[-1]
 
     def stored_images(self, batch: int) -> Iterator[list[StoredImage]]:
@@ -207,15 +213,13 @@ class Catalog:
         with self._engine.begin() as connection:
             apply(connection, changes)
 
-    def publish(self, generation: int, covers: int) -> None:
+    def publish(self, generation: int, covers: int, publication: dict[str, Any]) -> None:
         """Name `generation` as live; its indexes hold the vectors as they were after `covers` changes."""
-        with self._engine.begin() as connection:
-            connection.execute(update(state).values(generation=generation, published_changes=covers))
+        self._write(update(state).values(generation=generation, published_changes=covers, publication=publication))
 
     def adopt(self, identity: EncoderIdentity) -> None:
         """Make `identity` that of the collection's encoder."""
-        with self._engine.begin() as connection:
-            connection.execute(update(state).values(encoder=identity.to_json()))
+        self._write(update(state).values(encoder=identity.to_json()))
 
     def follow(self, folders: Sequence[Root]) -> None:
         """Make `folders` those that this collection follows."""
@@ -224,8 +228,11 @@ class Catalog:
             insert_all(connection, roots, [asdict(folder) for folder in folders])
 
     def record_run(self, started_at: datetime, report: dict[str, Any]) -> None:
+        self._write(insert(runs).values(started_at=started_at, report=report))
+
+    def _write(self, statement: Executable) -> None:
         with self._engine.begin() as connection:
-            connection.execute(insert(runs).values(started_at=started_at, report=report))
+            connection.execute(statement)
 
     def _rows(self, query: Executable, **values: Any) -> Sequence[Any]:
         with self._engine.connect() as connection:
@@ -238,7 +245,3 @@ class Catalog:
     def _scalar(self, query: Executable) -> Any:
         with self._engine.connect() as connection:
             return connection.execute(query).scalar_one()
-
-
-def _vector(stored: bytes) -> StoredVector:
-    return np.frombuffer(stored, STORED)

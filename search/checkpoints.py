@@ -22,9 +22,12 @@ from search.formats import Checkpoint, of_config, read_open_clip, require_transf
 from search.models import BUNDLED, CONFIG_FILE, WEIGHTS_FILES, Hub, local_models
 from search.settings import BUNDLED_MODEL
 from search.torchscript import is_torchscript
-from search.weights import read_weights
+from search.weights import digest, read_weights
 
 HUB_PREFIX = "hf-hub:"
+SUMS_FILE = "SHA256SUMS"
+"""What comes with the bundled model and says what its files are."""
+
 _SUFFIXES = {".safetensors", ".bin", ".pt", ".pth"}
 
 
@@ -40,7 +43,7 @@ def find_checkpoint(
     hub = hub or Hub()
     try:
         if name == BUNDLED:
-            return dataclasses.replace(_in_directory(bundled, hub), name=BUNDLED)
+            return dataclasses.replace(_as_it_came(_in_directory(bundled, hub), bundled), name=BUNDLED)
         if name.startswith(HUB_PREFIX):
             return _on_hub(name, hub)
         if models and name == Path(name).name and (models / name).is_dir():
@@ -87,6 +90,18 @@ def _in_directory(folder: Path, hub: Hub) -> Checkpoint:
         return dataclasses.replace(_in_file(weights[0], hub), name=str(folder))
     found = ", ".join(sorted(path.name for path in folder.iterdir())[:10]) or "nothing"
     raise ModelUnavailable(f"{folder} holds no {CONFIG_FILE}, no config.json and not one weights file (found: {found})")
+
+
+def _as_it_came(checkpoint: Checkpoint, folder: Path) -> Checkpoint:
+    """The checkpoint, if the files of `folder` are those that its SHA256SUMS lists; ModelUnavailable otherwise."""
+    try:
+        for line in (folder / SUMS_FILE).read_text(encoding="ascii").splitlines():
+            known, name = line.split()
+            if digest(folder / name) != known:
+                raise ModelUnavailable(f"{folder / name} is damaged: fetch it again as it comes with the project")
+    except (OSError, ValueError) as error:
+        raise ModelUnavailable(f"{folder} is damaged ({error}): fetch it again as it comes with the project") from error
+    return checkpoint
 
 
 def _weights_in(folder: Path) -> Path:

@@ -19,12 +19,12 @@ from search.index import REPAIR, Ids, VectorIndex, Vectors
 from search.index_recall import make_probes
 from search.kinds import Publication, choose, open_index
 from search.lock import write_lock
-from search.types import TARGETS, EncoderIdentity, IndexFacts, IndexPolicy, Target
+from search.types import TARGETS, EncoderIdentity, IndexPolicy, Target
 from search.vocabulary import Vocabulary
 
 CATALOG_FILE = "catalog.sqlite"
 LOCK_FILE = "build.lock"
-BACKGROUND_FILE = "background.npz"
+BACKGROUND_FILE = "background.bin"
 THUMBNAILS = "thumbnails"
 
 
@@ -95,9 +95,14 @@ class Collection:
         """The index that was live when one was last asked for: the catalog is not asked again."""
         return self._live[1][target] if self._live[1] else self.index(target)
 
+    def reopen(self) -> None:
+        """Read the live indexes again when they are next asked for, even if they are open."""
+        with self._refreshing:
+            self._live = (-1, {})
+
     def published(self) -> Publication:
         """How the live indexes were chosen and what is known of them."""
-        return Publication.load(self._publication_file(self.catalog.state().generation))
+        return Publication.from_dict(self.catalog.publication()[1])
 
     def recall(self, target: Target) -> dict[str, float]:
         """What was measured of the live index, by modality; nothing of one that compares everything."""
@@ -118,28 +123,27 @@ class Collection:
         state = self.catalog.state()
         policy, generation = policy or self.published().policy, state.generation + 1
         exact = {target: ExactIndex.build(self.identity.dim, self._vectors(target)) for target in TARGETS}
-        facts: dict[Target, IndexFacts] = {}
-        background = self.background()
+        made, background = Publication(policy), self.background()
         for target in TARGETS:
             probes = make_probes(target, exact, background)
-            index, facts[target] = choose(exact[target], policy, probes, self._last_index(target))
-            index.save(self.index_file(target, generation))
-        Publication(policy, facts).save(self._publication_file(generation))
-        self.catalog.publish(generation, state.changes)
+            index, made.facts[target] = choose(exact[target], policy, probes, self._last_index(target))
+            made.seals[target] = index.save(self.index_file(target, generation))
+        self.catalog.publish(generation, state.changes, made.to_dict())
         self._remove_all_but(generation)
 
     def publish_if_changed(self, policy: IndexPolicy | None = None) -> None:
         """Publish unless the live indexes hold the catalog's vectors already, as `policy` asks for them."""
-        state = self.catalog.state()
-        if state.changes != state.published_changes or policy not in (None, self.published().policy):
+        state, live = self.catalog.state(), self.published()
+        unsealed = state.generation and not live.seals  # by an older release
+        if state.changes != state.published_changes or policy not in (None, live.policy) or unsealed:
             self.publish(policy)
 
     def background(self) -> Vectors | None:
         """The vectors of search.background.BACKGROUND_TEXTS, (n, dim), if they were kept here."""
-        return load_background(self.directory / BACKGROUND_FILE)
+        return load_background(self.directory / BACKGROUND_FILE, self.identity)
 
     def keep_background(self, vectors: Vectors) -> None:
-        save_background(self.directory / BACKGROUND_FILE, vectors)
+        save_background(self.directory / BACKGROUND_FILE, self.identity, vectors)
 
     def forget_background(self) -> None:
         (self.directory / BACKGROUND_FILE).unlink(missing_ok=True)
@@ -156,11 +160,8 @@ class Collection:
         return self.directory / f"{target}-{generation:08d}.faiss"
 
     def _vectors(self, target: Target, after: int = 0) -> Iterator[tuple[Ids, Vectors]]:
-        for ids, stored in self.catalog.vectors(target, after):
+        for ids, stored, _ in self.catalog.vectors(target, after):
             yield ids, np.frombuffer(b"".join(stored), STORED).reshape(len(ids), -1)
-
-    def _publication_file(self, generation: int) -> Path:
-        return self.directory / f"published-{generation:08d}.json"
 
     def _last_index(self, target: Target) -> VectorIndex | None:
         """The live index, if it is in order: what is published next can do without."""
@@ -170,23 +171,28 @@ class Collection:
             return None
 
     def _refresh(self, generation: int) -> None:
-        if self._live[0] == generation:
-            return
-        try:
-            self._live = generation, {target: self._open_index(target, generation) for target in TARGETS}
-        except FileNotFoundError:
-            if self.catalog.state().generation == generation:
-                raise CollectionError(f"{self.directory} has lost its index: {REPAIR}") from None
+        if self._live[0] != generation and (opened := self._opened(generation)):
+            self._live = generation, opened
 
-    def _open_index(self, target: Target, generation: int) -> VectorIndex:
+    def _opened(self, generation: int) -> dict[Target, VectorIndex] | None:
+        """The indexes of `generation`; None where another one is live meanwhile, which may have removed them."""
         if generation == 0:
-            return ExactIndex.build(self.identity.dim, ())
-        return open_index(self.index_file(target, generation))
+            return {target: ExactIndex.build(self.identity.dim, ()) for target in TARGETS}
+        live, known = self.catalog.publication()
+        if live != generation:
+            return None
+        seals = Publication.from_dict(known).seals
+        try:
+            return {target: open_index(self.index_file(target, generation), seals.get(target)) for target in TARGETS}
+        except FileNotFoundError:
+            if self.catalog.state().generation != generation:
+                return None
+            raise CollectionError(f"{self.directory} has lost its index: {REPAIR}") from None
 
     def _remove_all_but(self, generation: int) -> None:
         """Remove what older generations and interrupted publications left. Readers keep what they have mapped."""
-        live = {self._publication_file(generation), *(self.index_file(target, generation) for target in TARGETS)}
-        for kind in ("published", *TARGETS):
+        live = {self.index_file(target, generation) for target in TARGETS}
+        for kind in ("published", *TARGETS):  # older releases noted in a file what they had published
             for file in self.directory.glob(f"{kind}-*"):
                 if file not in live:
                     file.unlink()

@@ -7,6 +7,7 @@ is added to all of its scores.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from search.errors import CollectionError
 from search.files import replacing
 from search.index import Ids, Neighbours, Vectors, checked
+from search.seals import Seal
 
 ROWS_A_THREAD = 20_000
 """A single query is scanned by several threads when each has as many rows."""
@@ -34,11 +36,19 @@ MANY = 0.25
 
 SPARE = 50
 
+_NAME_BYTES = 16
+"""At the end of a file, random: a seal tells it from every other file, also from one with the same ids."""
+
+_COUNT_BYTES = 8
+"""Before the ids in FAISS's file: how many there are."""
+
 
 class ExactIndex:
     """FAISS's scan of float16 rows, centred by an IndexPreTransform, under the ids of an IndexIDMap."""
 
     kind = "exact"
+    _bytes_after_rows = 0
+    """Of the file, between the rows and the ids."""
 
     def __init__(self, index: faiss.IndexIDMap, rows: faiss.Index | None = None) -> None:
         """`rows` is the part of `index` that holds the vectors, when that is not all that `inside` gives."""
@@ -61,13 +71,17 @@ class ExactIndex:
             raise ValueError("the ids do not ascend")
         return made
 
-    def save(self, file: Path) -> None:
+    def save(self, file: Path) -> Seal:
         with replacing(file) as aside:
             try:
                 faiss.write_index(self._index, str(aside))
             except RuntimeError as error:
                 reason = str(error).rpartition("failed: ")[2]
                 raise CollectionError(f"{file} cannot be written, the index before it stays: {reason}") from error
+            end = aside.stat().st_size - self.ids.nbytes - _COUNT_BYTES - self._bytes_after_rows
+            with aside.open("ab") as stream:
+                stream.write(os.urandom(_NAME_BYTES))  # FAISS reads no further than its own end
+            return Seal.of(aside, start=end - len(self) * self.rows.sa_code_size(), end=end)
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any
 
 from search.errors import ModelUnavailable
 from search.files import replacing, sync_file, sync_folder
-from search.types import EncoderIdentity, Precision
+from search.types import PRECISIONS, EncoderIdentity, Precision
 
 EXPORTER = 1
 """Counts the ways in which towers were exported; towers of another one are made anew."""
@@ -47,7 +48,8 @@ class Exports:
         """
         part = self.part(precision)
         manifest = _read_json(part / _MANIFEST)
-        if manifest is None:
+        checksum = manifest and manifest.pop("checksum", None)  # older releases wrote none
+        if manifest is None or checksum not in (None, _checksum(manifest)):
             return None
         for name, (size_bytes, sha256) in manifest["files"].items():
             file = part / name
@@ -66,13 +68,21 @@ class Exports:
             files = {file.name: (file.stat().st_size, _digest(file)) for file in sorted(aside.iterdir())}
             for name in files:
                 sync_file(aside / name)
-            _write_json(aside / _MANIFEST, {"files": files, "facts": facts})
+            manifest = {"files": files, "facts": facts}
+            _write_json(aside / _MANIFEST, {**manifest, "checksum": _checksum(manifest)})
             shutil.rmtree(part, ignore_errors=True)
             aside.rename(part)
             sync_folder(self.folder)
             return facts
         finally:
             shutil.rmtree(aside, ignore_errors=True)
+
+    def damage(self, *, forget: bool = False) -> list[str]:
+        """The parts that are not as they were written; with `forget` they go, to be exported again."""
+        damaged = [part for part in PRECISIONS if self.part(part).exists() and self.facts(part, thorough=True) is None]
+        for part in damaged if forget else ():
+            shutil.rmtree(self.part(part))
+        return [f"the exported towers in {self.part(part)} are damaged" for part in damaged]
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -115,13 +125,17 @@ def _read_json(file: Path) -> Any:
     """None where there is no such file or half of one."""
     try:
         return json.loads(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, ValueError):
         return None
 
 
 def _write_json(file: Path, content: object) -> None:
     with replacing(file) as aside:
         aside.write_text(json.dumps(content, indent=2), encoding="utf-8")
+
+
+def _checksum(manifest: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(manifest, sort_keys=True).encode())
 
 
 def _digest(file: Path) -> str:

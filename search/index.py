@@ -8,6 +8,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from search.seals import Seal
+
 Vectors = NDArray[np.float32]
 Ids = NDArray[np.int64]
 
@@ -46,8 +48,8 @@ class VectorIndex(Protocol):
         """(n, dim) rows as the index would hold them."""
         ...
 
-    def save(self, file: Path) -> None:
-        """Write the file whole: it is on the disk under its name, or it is not there."""
+    def save(self, file: Path) -> Seal:
+        """Write the file whole: it is on the disk under its name, or it is not there. The seal leaves the rows out."""
         ...
 
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import faiss
 
 from search.errors import CollectionError
 from search.exact_index import ExactIndex, inside
-from search.files import replacing
 from search.index import REPAIR, VectorIndex
 from search.index_recall import K, Probes, nearest, recall
 from search.scan_index import CANDIDATES, CANDIDATES_A_HIT, EXACT_SHARE, ScanIndex, train_codes
+from search.seals import Seal
 from search.types import IndexFacts, IndexPolicy, Target
 
 SCAN_FROM = 50_000
@@ -30,33 +29,36 @@ _TRAINING_ROWS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What the indexes of one generation were asked to be, and what they are."""
+    """What the indexes of one generation were asked to be, what they are, and the seals of their files."""
 
     policy: IndexPolicy = field(default_factory=IndexPolicy)
     facts: dict[Target, IndexFacts] = field(default_factory=dict)
+    seals: dict[Target, Seal] = field(default_factory=dict)
 
-    def save(self, file: Path) -> None:
-        with replacing(file) as aside:
-            aside.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
 
     @classmethod
-    def load(cls, file: Path) -> Self:
-        """What was saved; of nothing, as before the first publication, nothing is known."""
-        try:
-            stored = json.loads(file.read_text(encoding="utf-8"))
-            facts = {target: IndexFacts(**known) for target, known in stored["facts"].items()}
-            return cls(IndexPolicy(**stored["policy"]), facts)
-        except FileNotFoundError:
+    def from_dict(cls, known: dict[str, Any] | None) -> Self:
+        """What `to_dict` gave; of None, as before the first publication, nothing is known."""
+        if known is None:
             return cls()
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise CollectionError(f"{file} is damaged: {REPAIR}") from error
+        try:
+            facts = {target: IndexFacts(**one) for target, one in known["facts"].items()}
+            seals = {target: Seal(**one) for target, one in known.get("seals", {}).items()}
+            return cls(IndexPolicy(**known["policy"]), facts, seals)
+        except (LookupError, TypeError, AttributeError) as error:
+            raise CollectionError(f"what the catalog knows of its indexes is damaged: {REPAIR}") from error
 
 
-def open_index(file: Path) -> ExactIndex:
+def open_index(file: Path, seal: Seal | None) -> ExactIndex:
     """Map the file, of whatever kind; pages are read when a search needs them.
 
-    Raises FileNotFoundError where there is none and CollectionError for a damaged one.
+    Nothing of it is read but what its seal finds in order. Older releases left none. Raises FileNotFoundError where
+    there is no file and CollectionError for a damaged or another one.
     """
+    if seal and (problem := seal.broken(file)):
+        raise CollectionError(f"{file} is damaged or another collection's: {problem}; {REPAIR}")
     try:
         index = faiss.read_index(str(file), faiss.IO_FLAG_MMAP_IFC)
     except RuntimeError as error:

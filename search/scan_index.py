@@ -39,6 +39,7 @@ class ScanIndex(ExactIndex):
     """
 
     kind = "scan"
+    _bytes_after_rows = 4
 
     def __init__(self, index: faiss.IndexIDMap) -> None:
         self._refined: Any = inside(index)

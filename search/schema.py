@@ -33,7 +33,7 @@ from sqlalchemy.exc import DatabaseError
 from search.errors import CollectionError
 from search.sqlite import connect
 
-SCHEMA_VERSION = "0004"
+SCHEMA_VERSION = "0005"
 """The newest revision in search/migrations."""
 
 _ESCAPE = "\x1a"
@@ -87,10 +87,14 @@ images = Table(
     Column("longitude", Double),
     Column("caption", String),
     _column("vector", LargeBinary),
+    _column("checksum", BigInteger),
     Index("images_stamp", "path", "size_bytes", "mtime_ns", "captions_stamp"),
     sqlite_autoincrement=True,
 )
-"""A row for each file. Vectors are float32, little-endian. Changed content gets a new row: an id means one picture."""
+"""A row for each file. Vectors are float32, little-endian. Changed content gets a new row: an id means one picture.
+
+`checksum` is the crc32 of the stored vector, here and in `texts`: who reads a vector compares it.
+"""
 
 texts = Table(
     "texts",
@@ -99,6 +103,7 @@ texts = Table(
     _column("image_id", ForeignKey("images.id", ondelete="CASCADE"), index=True),
     _column("text", String, index=True),
     _column("vector", LargeBinary),
+    _column("checksum", BigInteger),
     sqlite_autoincrement=True,
 )
 """One caption of one image, from the file or from beside it, with its vector."""
@@ -173,17 +178,20 @@ state = Table(
     _column("tag_changes", Integer, default=0),
     _column("tagged_to", Integer, default=0),
     Column("logit_scale", Double),
+    Column("publication", JSON(none_as_null=True)),
 )
 """One row: whose vectors these are, how often they changed, and which generation of the index is live.
 
 `changes` counts the transactions that changed any vector; `published_changes` is its value at the last publication.
 `tag_changes` counts those that changed tags, which the images up to the id `tagged_to` have been given.
+`publication` is what is known of the live indexes, with the seals of their files (search/kinds.py).
 `logit_scale` is the encoder's where there are labels, and makes probabilities of cosines.
 """
 
 
 def create_tables(file: Path, encoder: str) -> None:
     """Write a catalog without rows; `encoder` is the identity of the collection's encoder as JSON."""
+    file.unlink(missing_ok=True)
     engine = connect(file)
     with engine.begin() as connection:
         metadata.create_all(connection)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -33,6 +34,7 @@ def connect(file: Path) -> Engine:
     def prepare(connection: Any, _record: object) -> None:
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA synchronous=FULL")
+        connection.create_function("crc32", 1, zlib.crc32, deterministic=True)
         connection.create_function("great_circle_m", 4, _between, deterministic=True)
 
     @event.listens_for(engine, "handle_error")

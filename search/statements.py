@@ -33,5 +33,6 @@ TAGS = (
     .order_by(tags.c.probability.desc(), tags.c.label_id)
 )
 VECTORS: dict[Target, Executable] = {
-    target: select(table.c.id, table.c.vector).where(table.c.id.in_(_IDS)) for target, table in TABLES.items()
+    target: select(table.c.id, table.c.vector, table.c.checksum).where(table.c.id.in_(_IDS))
+    for target, table in TABLES.items()
 }

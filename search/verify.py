@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import compress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ import numpy as np
 from search.changes import STORED, Changes
 from search.collection import Collection
 from search.errors import CollectionError
+from search.exports import Exports
 from search.index import unit_rows
 from search.types import TARGETS, IndexPolicy, Target, is_followed
 
@@ -22,25 +25,34 @@ class Findings:
     """What `verify` found. All empty is clean.
 
     `catalog` and `indexes` are sentences; `bad_vectors` are the ids of images that have, or whose captions have, a
-    vector that is no unit vector; `missing_files` are paths of rows in followed folders; imported rows need no file.
+    vector that is damaged or no unit vector; `missing_files` are paths of rows in followed folders; imported rows need
+    no file. `exports` speaks of the towers of the collection's model that are kept in the cache.
     """
 
     catalog: list[str] = field(default_factory=list)
     bad_vectors: list[int] = field(default_factory=list)
     indexes: list[str] = field(default_factory=list)
     missing_files: list[str] = field(default_factory=list)
+    exports: list[str] = field(default_factory=list)
 
     @property
     def clean(self) -> bool:
-        return not (self.catalog or self.bad_vectors or self.indexes or self.missing_files)
+        return not (self.catalog or self.bad_vectors or self.indexes or self.missing_files or self.exports)
 
     def to_dict(self) -> dict[str, Any]:
         return {"clean": self.clean, **asdict(self)}
 
 
-def verify(collection: Collection) -> Findings:
-    """Read every row, vector and index of the collection, and ask for every file of the followed folders."""
+def verify(collection: Collection, cache: Path | None = None) -> Findings:
+    """Read every row, vector and index of the collection, and ask for every file of the followed folders.
+
+    Of the `cache` the towers of the collection's model are read.
+    """
     findings = Findings(catalog=collection.catalog.damage())
+    findings.exports = Exports.of(cache, collection.identity).damage() if cache else []
+    if findings.catalog:
+        return findings  # what else it says cannot be believed
+    collection.reopen()
     findings.bad_vectors = sorted({image for target in TARGETS for image in _bad_vectors(collection, target)})
     findings.indexes = [problem for target in TARGETS for problem in _index_problems(collection, target)]
     findings.indexes += _damage(collection.published) + _damage(collection.background)
@@ -50,11 +62,13 @@ def verify(collection: Collection) -> Findings:
     return findings
 
 
-def repair(collection: Collection, findings: Findings) -> None:
+def repair(collection: Collection, findings: Findings, cache: Path | None = None) -> None:
     """Mend what can be made again: rows with a bad vector go, to be embedded by the next build; indexes are rebuilt.
 
-    The caller holds `collection.writing()`.
+    Damaged towers go from the `cache`, to be exported again. The caller holds `collection.writing()`.
     """
+    if cache:
+        Exports.of(cache, collection.identity).damage(forget=True)
     if findings.bad_vectors:
         collection.catalog.apply(Changes(removed=findings.bad_vectors))
     if findings.indexes or findings.bad_vectors:
@@ -64,10 +78,11 @@ def repair(collection: Collection, findings: Findings) -> None:
 
 
 def _bad_vectors(collection: Collection, target: Target) -> Iterator[int]:
-    """The images whose vectors, or whose captions' vectors, are not (dim,) unit rows."""
+    """The images whose vectors, or whose captions' vectors, are damaged or no (dim,) unit rows."""
     dim = collection.identity.dim
-    for ids, stored in collection.catalog.vectors(target):
-        whole = np.array([len(vector) == STORED.itemsize * dim for vector in stored])
+    for ids, stored, checksums in collection.catalog.vectors(target):
+        known = zip(stored, checksums, strict=True)
+        whole = np.array([len(row) == STORED.itemsize * dim and zlib.crc32(row) == checksum for row, checksum in known])
         rows = np.frombuffer(b"".join(compress(stored, whole)), STORED).reshape(-1, dim)
         good = np.zeros(len(ids), bool)
         good[whole] = unit_rows(rows)
@@ -90,7 +105,7 @@ def _index_problems(collection: Collection, target: Target) -> Iterator[str]:
         yield str(error)
         return
     start = 0
-    for ids, stored in collection.catalog.vectors(target):
+    for ids, stored, _ in collection.catalog.vectors(target):
         held_ids, held = index.contents(start, len(ids))
         rows = np.frombuffer(b"".join(stored), STORED)
         if not np.array_equal(ids, held_ids):

@@ -120,7 +120,7 @@ def test_vectors_come_in_the_order_of_ids_across_batches(catalog: Catalog) -> No
     count = 20_001
     catalog.apply(Changes(added=[image(f"/{number}.png") for number in range(count)]))
     batches = list(catalog.vectors("images"))
-    assert np.concatenate([ids for ids, _ in batches]).tolist() == list(range(1, count + 1))
+    assert np.concatenate([ids for ids, _, _ in batches]).tolist() == list(range(1, count + 1))
     assert len(batches) == 2
 
 

@@ -225,7 +225,20 @@ def test_a_bare_name_is_looked_for_in_the_models_folder(tmp_path: Path, hub: Hub
 
 def test_the_bundled_model_goes_by_its_name(tmp_path: Path, hub: Hub) -> None:
     folder = save_tiny_clip(tmp_path / "bundled")
+    with pytest.raises(ModelUnavailable, match=r"is damaged .*SHA256SUMS.*fetch it again"):
+        find_checkpoint(BUNDLED, hub=hub, bundled=folder)
+    files = (folder / CONFIG_FILE, folder / WEIGHTS_FILES[0])
+    sums = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files]
+    (folder / "SHA256SUMS").write_text("".join(sums))
     assert find_checkpoint(BUNDLED, hub=hub, bundled=folder).name == BUNDLED
+    for file in files:
+        whole = file.read_bytes()
+        flipped = bytearray(whole)
+        flipped[-9] ^= 1
+        file.write_bytes(flipped)
+        with pytest.raises(ModelUnavailable, match="is damaged"):
+            find_checkpoint(BUNDLED, hub=hub, bundled=folder)
+        file.write_bytes(whole)
     with pytest.raises(ModelUnavailable, match="absent is no directory"):
         find_checkpoint(BUNDLED, hub=hub, bundled=tmp_path / "absent")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from search.collection import Collection
 from search.errors import CollectionError, CollectionNotFound
 from search.kinds import LEAST_SCAN
 from search.searcher import Searcher
-from search.types import EncoderIdentity, Facts, IndexPolicy
+from search.types import EncoderIdentity, Facts, IndexPolicy, Target
 from search.verify import repair, verify
 from tests.colors import ColorEncoder
 from tests.conftest import Build, paint
@@ -58,7 +59,7 @@ def test_only_the_live_generation_stays_on_disk(collection: Collection, index: B
     (photos / "red.png").unlink()
     index(photos)
     files = sorted(file.name for file in collection.directory.iterdir() if "-0" in file.name)
-    assert files == ["images-00000002.faiss", "published-00000002.json", "texts-00000002.faiss"]
+    assert files == ["images-00000002.faiss", "texts-00000002.faiss"]
 
 
 def test_readers_query_without_error_while_a_writer_publishes(
@@ -122,7 +123,8 @@ def test_verify_finds_and_repair_removes_a_vector_that_is_none(
 ) -> None:
     ((red,),) = [[row.id] for path, row in filled.catalog.known_files(str(photos)).items() if "red" in path]
     row = red if table == "images" else 1
-    write(filled, f"UPDATE {table} SET vector = ? WHERE id = ?", vector.tobytes(), row)
+    stored = vector.tobytes()
+    write(filled, f"UPDATE {table} SET vector = ?, checksum = ? WHERE id = ?", stored, zlib.crc32(stored), row)
     findings = verify(filled)
     assert findings.bad_vectors == [red]
     repair(filled, findings)
@@ -131,9 +133,28 @@ def test_verify_finds_and_repair_removes_a_vector_that_is_none(
     assert verify(filled).clean
 
 
+@pytest.mark.parametrize("table", ["images", "texts"])
+def test_a_bit_that_flipped_in_a_stored_vector_is_refused_and_repaired(
+    filled: Collection, index: Build, photos: Path, encoder: ColorEncoder, table: Target
+) -> None:
+    ((red,),) = [[row.id] for path, row in filled.catalog.known_files(str(photos)).items() if "red" in path]
+    row = red if table == "images" else 1
+    vector = bytearray(filled.catalog.stored(table, [row])[row].tobytes())
+    vector[3] ^= 0x80  # the sign: the vector keeps its length
+    write(filled, f"UPDATE {table} SET vector = ? WHERE id = ?", bytes(vector), row)
+    with pytest.raises(CollectionError, match="damaged: verify --repair takes it out"):
+        Searcher(filled, lambda: encoder).by_text("red", target=table)
+    findings = verify(filled)
+    assert findings.bad_vectors == [red]
+    repair(filled, findings)
+    assert index(photos).new == 1
+    assert verify(filled).clean
+    assert Searcher(filled, lambda: encoder).by_text("red")[0].path.name == "red.png"
+
+
 def test_verify_finds_and_repair_rebuilds_an_index_that_disagrees(filled: Collection) -> None:
-    other = np.array([0, 0, 0, 1], "<f4")
-    write(filled, "UPDATE images SET vector = ? WHERE id = 1", other.tobytes())
+    other = np.array([0, 0, 0, 1], "<f4").tobytes()
+    write(filled, "UPDATE images SET vector = ?, checksum = ? WHERE id = 1", other, zlib.crc32(other))
     findings = verify(filled)
     assert "other vectors" in findings.indexes[0]
     repair(filled, findings)
@@ -195,9 +216,7 @@ def test_a_scan_is_asked_for_once_and_goes_on(large: Collection) -> None:
 
 def test_verify_finds_and_repair_makes_a_damaged_publication(large: Collection) -> None:
     large.publish(IndexPolicy("scan"))
-    files = [file.name for file in large.directory.glob("published-*.json")]
-    assert files == ["published-00000001.json"]
-    (large.directory / files[0]).write_text("{")
+    write(large, "UPDATE state SET publication = ?", '{"policy": 3}')
     findings = verify(large)
     assert "damaged" in findings.indexes[0]
     repair(large, findings)
@@ -206,11 +225,11 @@ def test_verify_finds_and_repair_makes_a_damaged_publication(large: Collection) 
 
 @pytest.mark.parametrize("damage", [b"", b"PK", b"\x00" * 50], ids=["empty", "cut", "zeros"])
 def test_verify_finds_and_repair_takes_away_damaged_texts_to_measure_with(filled: Collection, damage: bytes) -> None:
-    (filled.directory / "background.npz").write_bytes(damage)
-    with pytest.raises(CollectionError, match=r"background\.npz is damaged.*the next build makes it again"):
+    (filled.directory / "background.bin").write_bytes(damage)
+    with pytest.raises(CollectionError, match=r"background\.bin is damaged.*the next build makes it again"):
         filled.background()
     findings = verify(filled)
-    assert "background.npz is damaged" in findings.indexes[0]
+    assert "background.bin is damaged" in findings.indexes[0]
     repair(filled, findings)
     assert verify(filled).clean
     assert filled.background() is None

@@ -69,8 +69,8 @@ def test_a_query_that_several_threads_scan_finds_what_one_would(rows: np.ndarray
 
 
 def test_a_saved_index_is_mapped_and_answers_the_same(index: ExactIndex, rows: np.ndarray, tmp_path: Path) -> None:
-    index.save(tmp_path / "images.faiss")
-    mapped = open_index(tmp_path / "images.faiss")
+    seal = index.save(tmp_path / "images.faiss")
+    mapped = open_index(tmp_path / "images.faiss", seal)
     assert len(mapped) == 500
     assert np.array_equal(mapped.search(rows[:5], 3).ids, index.search(rows[:5], 3).ids)
     assert [file.name for file in tmp_path.iterdir()] == ["images.faiss"]
@@ -127,6 +127,6 @@ def test_a_damaged_file_is_refused_with_the_way_to_repair_it(index: ExactIndex, 
     index.save(file)
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(CollectionError, match="verify --repair"):
-        open_index(file)
+        open_index(file, None)
     with pytest.raises(FileNotFoundError):
-        open_index(tmp_path / "nowhere.faiss")
+        open_index(tmp_path / "nowhere.faiss", None)

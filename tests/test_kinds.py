@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from search.index import VectorIndex
 from search.index_recall import Probes, make_probes, nearest, recall
 from search.kinds import LEAST_SCAN, Publication, choose, open_index
 from search.scan_index import MOST_DIMS, ScanIndex, train_codes
+from search.seals import Seal
 from search.types import IndexFacts, IndexPolicy
 
 DIM, COUNT = 24, LEAST_SCAN + 3_000
@@ -78,8 +80,8 @@ def test_a_scan_is_saved_mapped_and_made_again_with_its_codes(
     scan: ScanIndex, exact: ExactIndex, tmp_path: Path
 ) -> None:
     scan.candidates = 700
-    scan.save(tmp_path / "images.faiss")
-    mapped = open_index(tmp_path / "images.faiss")
+    seal = scan.save(tmp_path / "images.faiss")
+    mapped = open_index(tmp_path / "images.faiss", seal)
     assert isinstance(mapped, ScanIndex)
     assert mapped.candidates == 700
     assert len(mapped) == COUNT
@@ -168,13 +170,14 @@ def test_codes_serve_on_until_recall_with_them_falls_short(exact: ExactIndex, mo
     assert len(trained) == 1
 
 
-def test_a_publication_is_kept_and_its_damage_told(tmp_path: Path) -> None:
-    file = tmp_path / "published.json"
-    assert Publication.load(file) == Publication(AUTO, {})
-    kept = Publication(SCAN, {"images": IndexFacts("scan", 5, {"text": 0.99}, 2_000), "texts": IndexFacts("exact", 0)})
-    kept.save(file)
-    assert Publication.load(file) == kept
-    for damage in ("{", "[]", '{"policy": {"kind": "scan"}}', '{"policy": {"odd": 1}, "facts": {}}'):
-        file.write_text(damage)
+def test_a_publication_is_kept_and_its_damage_told() -> None:
+    assert Publication.from_dict(None) == Publication(AUTO, {})
+    facts = {"images": IndexFacts("scan", 5, {"text": 0.99}, 2_000), "texts": IndexFacts("exact", 0)}
+    kept = Publication(SCAN, facts, {"images": Seal(100, 10, 20, 7)})
+    stored = json.loads(json.dumps(kept.to_dict()))
+    assert Publication.from_dict(stored) == kept
+    del stored["seals"]  # as older releases had it
+    assert Publication.from_dict(stored) == Publication(SCAN, facts)
+    for damage in ([], {"policy": {"kind": "scan"}}, {"policy": {"odd": 1}, "facts": {}}):
         with pytest.raises(CollectionError, match="verify --repair"):
-            Publication.load(file)
+            Publication.from_dict(damage)

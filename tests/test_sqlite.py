@@ -33,7 +33,7 @@ def rows(count: int, first: int = 0) -> list[NewImage]:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return [
         NewImage(FileStamp(f"/p/{number}.jpg", 1, 1), number.to_bytes(32), Facts(1, 1, "JPEG"), vector)
-        for number, vector in enumerate(vectors.astype(np.float16), first)
+        for number, vector in enumerate(vectors, first)
     ]
 
 

@@ -70,11 +70,11 @@ def test_a_thumbnail_is_made_once_and_kept_by_the_browser(
     link = links(client, "red.png")["thumbnail"]
     with client.get(link) as first:
         assert "immutable" in first.headers["Cache-Control"]
-        etag = first.headers["ETag"]
-    (file,) = (collection.directory / "thumbnails").rglob("*.webp")
+        etag, data = first.headers["ETag"], first.data
+    assert len(list((collection.directory / "thumbnails").rglob("*.webp"))) == 1
     (photos / "red.png").unlink()
     with client.get(link) as again:
-        assert again.data == file.read_bytes()
+        assert again.data == data
     with client.get(link, headers={"If-None-Match": etag}) as unchanged:
         assert unchanged.status_code == 304
     with client.get(link.partition("?")[0]) as unnamed:
@@ -99,6 +99,21 @@ def test_thumbnails_go_with_their_images(
     shelf.sweep()
     assert len(kept()) == 1
     assert not kept() & gone
+
+
+def test_a_damaged_thumbnail_is_made_again(client: FlaskClient, collection: Collection) -> None:
+    link = links(client, "red.png")["thumbnail"]
+    with client.get(link) as answer:
+        data = answer.data
+    (file,) = (collection.directory / "thumbnails").rglob("*.webp")
+    kept = file.read_bytes()
+    flipped = bytearray(kept)
+    flipped[len(kept) // 2] ^= 4
+    for damaged in (b"", kept[:-1], kept[:20], bytes(flipped)):
+        file.write_bytes(damaged)
+        with client.get(link) as answer:
+            assert answer.data == data
+        assert file.read_bytes() == kept
 
 
 def test_a_thumbnail_is_served_where_nothing_can_be_written(client: FlaskClient, collection: Collection) -> None:

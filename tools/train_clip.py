@@ -11,6 +11,7 @@ run that was stopped goes on from its last checkpoint with the same command.
 
 import argparse
 import csv
+import hashlib
 import json
 import math
 import sys
@@ -231,6 +232,9 @@ def save_weights(model: CLIP, out: Path) -> None:
     """The weights beside their configuration, in half precision."""
     weights = {name: tensor.detach().cpu().half().contiguous() for name, tensor in model.state_dict().items()}
     save_file(weights, out / "open_clip_model.safetensors", metadata={"format": "pt"})
+    files = [out / "open_clip_config.json", out / "open_clip_model.safetensors"]
+    sums = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files]
+    (out / "SHA256SUMS").write_text("".join(sums))
 
 
 def _keep(

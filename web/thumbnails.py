@@ -12,6 +12,7 @@ from pathlib import Path
 
 from search.image import SCALED, decode_picture, read_file
 from search.records import ImageRecord
+from search.seals import with_checksum, without_checksum
 from search.settings import MAX_PIXELS
 from search.thumbnail import thumbnail
 
@@ -36,10 +37,11 @@ class Thumbnails:
         key = key_of(image_id, record)
         file = self._folder / key[:2] / f"{image_id}-{key}-{size}.webp"
         with suppress(OSError):
-            return file.read_bytes()
+            if kept := without_checksum(file.read_bytes()):
+                return kept
         data = render(record, size)
         with suppress(OSError):  # a full or read-only disk: it is made again the next time
-            write_whole(file, data)
+            write_whole(file, with_checksum(data))
         return data
 
     def sweep(self, images: Callable[[Sequence[int]], Mapping[int, ImageRecord]]) -> int:
