@@ -15,6 +15,7 @@ from search.catalog import Catalog
 from search.changes import STORED
 from search.errors import CollectionError, CollectionNotFound, EncoderMismatch
 from search.exact_index import ExactIndex
+from search.files import make_folder
 from search.index import REPAIR, Ids, VectorIndex, Vectors
 from search.index_recall import make_probes
 from search.kinds import Publication, choose, open_index
@@ -44,7 +45,7 @@ class Collection:
     @classmethod
     def create(cls, directory: Path, identity: EncoderIdentity) -> Collection:
         """Make an empty collection in `directory`, which may exist if no collection is in it."""
-        directory.mkdir(parents=True, exist_ok=True)
+        make_folder(directory)
         with write_lock(directory / LOCK_FILE):
             if cls.exists(directory):
                 raise CollectionError(f"{directory} already holds a collection")

@@ -23,6 +23,14 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def make_folder(folder: Path) -> None:
+    """Make `folder` and those around it, if they are missing; return when their names are on the disk."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for place in missing:
+        sync_folder(place.parent)
+
+
 @contextmanager
 def replacing(file: Path) -> Iterator[Path]:
     """A name to write to; what was written there becomes `file` when the block ends, and goes if it raises.
