@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, delete, insert, literal, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, func, insert, literal, select, update
 
+from search.bulk import SQL_VARIABLES
 from search.changes import STORED, Caption, Changes, Failure, FileStamp, NewImage, StoredVector
 from search.schema import FilePath, failures, images, local_features, state, texts
 from search.types import Facts
@@ -65,10 +66,22 @@ def _add(connection: Connection, added: Sequence[NewImage]) -> None:
 def _add_features(connection: Connection, added: dict[int, NewImage]) -> None:
     records = [{"image_id": id_, "record": image.features} for id_, image in added.items() if image.features]
     insert_all(connection, local_features, records)
-    for id_, image in added.items():
-        if not image.features and image.digest:
-            same = select(literal(id_), local_features.c.record).join(images).where(images.c.digest == image.digest)
-            connection.execute(insert(local_features).from_select(["image_id", "record"], same.limit(1)))
+    bare = {id_: image.digest for id_, image in added.items() if not image.features and image.digest}
+    known = _described(connection, list(set(bare.values())))
+    for id_, digest in bare.items():
+        if digest in known:
+            same = select(literal(id_), local_features.c.record).where(local_features.c.image_id == known[digest])
+            connection.execute(insert(local_features).from_select(["image_id", "record"], same))
+
+
+def _described(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, int]:
+    """By digest, an image with this content that has its local features, where there is one."""
+    columns = select(images.c.digest, func.min(images.c.id)).join(local_features).group_by(images.c.digest)
+    found: dict[bytes, int] = {}
+    for start in range(0, len(digests), SQL_VARIABLES):
+        some = connection.execute(columns.where(images.c.digest.in_(digests[start : start + SQL_VARIABLES])))
+        found.update((digest, id_) for digest, id_ in some)
+    return found
 
 
 def _fail(connection: Connection, changes: Changes) -> None:

@@ -99,7 +99,7 @@ def test_an_index_of_an_older_release_is_read(rows: np.ndarray, tmp_path: Path) 
     old = faiss.IndexIDMap(faiss.IndexScalarQuantizer(32, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT))
     old.add_with_ids(rows, np.arange(500))
     faiss.write_index(old, str(tmp_path / "images.faiss"))
-    index = open_index(tmp_path / "images.faiss")
+    index = open_index(tmp_path / "images.faiss", None)
     halves = index.contents(0, 500)[1]
     assert np.array_equal(halves, index.rounded(rows))
     assert np.abs(halves - rows).max() < 2.5e-4
