@@ -17,10 +17,13 @@ from indexer.transfer import Files, check, dim_of, export_files, files_in, impor
 from search.collection import Collection
 from search.errors import BadImport
 from search.exit_codes import INTERRUPTED, OK
+from search.snapshot import is_snapshot, restore_snapshot, take_snapshot
 from search.types import EncoderIdentity
 
 
 def import_(arguments: Namespace) -> int:
+    if arguments.folder and is_snapshot(arguments.folder):
+        return _restore(arguments)
     files = _files(arguments)
     collection = _open(arguments.collection, files, model=arguments.model, tell=say.note)
     with closing(collection), collection.writing(), stop_on_signals() as stop, _bar() as bar:
@@ -30,6 +33,8 @@ def import_(arguments: Namespace) -> int:
 
 
 def export(arguments: Namespace) -> int:
+    if arguments.snapshot:
+        return _snapshot(arguments)
     files = _files(arguments)
     with (
         closing(Collection.open(arguments.collection)) as collection,
@@ -38,6 +43,25 @@ def export(arguments: Namespace) -> int:
     ):
         counts = export_files(collection, files, progress=bar.update)
     words = f"{counts['images']:,} images and {counts['texts']:,} captions are in {files.vectors.parent}"
+    say.result(counts, words, arguments)
+    return OK
+
+
+def _snapshot(arguments: Namespace) -> int:
+    """Without waiting for a build, which may go on meanwhile."""
+    if not arguments.folder:
+        raise BadImport("name the folder that the snapshot is written to")
+    with closing(Collection.open(arguments.collection)) as collection:
+        counts = take_snapshot(collection, arguments.folder)
+    words = f"{counts['images']:,} images and {counts['texts']:,} captions, and all else, are in {arguments.folder}"
+    say.result(counts, words, arguments)
+    return OK
+
+
+def _restore(arguments: Namespace) -> int:
+    with closing(restore_snapshot(arguments.folder, arguments.collection)) as collection:
+        counts = collection.catalog.counts()
+    words = f"{counts['images']:,} images and {counts['texts']:,} captions are in {arguments.collection} as they were"
     say.result(counts, words, arguments)
     return OK
 

@@ -15,6 +15,11 @@ def import_options(verb: argparse.ArgumentParser) -> None:
 
 def export_options(verb: argparse.ArgumentParser) -> None:
     _files(verb, "folder to write to")
+    verb.add_argument(
+        "--snapshot",
+        action="store_true",
+        help="write the whole catalog as it is at one moment, even while a build runs; import restores it",
+    )
 
 
 def _files(verb: argparse.ArgumentParser, folder: str) -> None:

@@ -67,7 +67,6 @@ def copy(source: Path, target: Path) -> None:
     with closing(sqlite3.connect(source, timeout=BUSY_TIMEOUT_S)) as old, closing(sqlite3.connect(target)) as new:
         try:
             old.backup(new)
-            new.execute("PRAGMA journal_mode=DELETE")
         except sqlite3.Error as error:
             raise _explained(error, source) or error from error
 

@@ -28,6 +28,8 @@ import faiss
 
 from tests.scenarios import SCENARIOS, Scenario, check_readable, contents
 
+COLLECTION = "collection"
+
 Step = Callable[[str], None]
 
 CALLS = {
@@ -110,17 +112,19 @@ class Disk:
                 if file.parent in self._names:
                     self._names[file.parent][file.name] = inode
 
-    def write(self, place: Path, folder: Path | None = None) -> None:
-        """Make `place` what would be found after the power came back."""
-        folder = folder or self._root
+    def write(self, place: Path) -> None:
+        """Make `place` what would be found after the power came back; only the collection is written to."""
+        shutil.copytree(self._root, place, ignore=shutil.ignore_patterns(COLLECTION))
+        if COLLECTION in self._names[self._root]:
+            self._write(place / COLLECTION, self._root / COLLECTION)
+
+    def _write(self, place: Path, folder: Path) -> None:
         place.mkdir()
         for name, inode in self._names.get(folder, {}).items():
-            if inode in self._contents:
-                (place / name).write_bytes(self._contents[inode])
-            elif folder / name in self._names:
-                self.write(place / name, folder / name)
-            elif not (folder / name).is_dir():
-                (place / name).touch()  # the name is there, its contents were not synced
+            if folder / name in self._names:
+                self._write(place / name, folder / name)
+            else:  # where only the name was synced, nothing is in the file
+                (place / name).write_bytes(self._contents.get(inode, b""))
 
     def _list(self, folder: Path) -> None:
         self._names[folder] = {entry.name: entry.inode() for entry in os.scandir(folder)}
@@ -134,6 +138,7 @@ def forked(function: Callable[[], object]) -> tuple[int, Any]:
     reading, writing = os.pipe()
     if not (child := os.fork()):
         os.close(reading)
+        _say_nothing()
         try:
             os.write(writing, json.dumps(function()).encode())
         except BaseException:  # noqa: BLE001  (the parent tells)
@@ -145,6 +150,10 @@ def forked(function: Callable[[], object]) -> tuple[int, Any]:
         data = stream.read()
     _, status = os.waitpid(child, 0)
     return status, json.loads(data) if data else None
+
+
+def _say_nothing() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 @dataclass
@@ -206,6 +215,7 @@ class Trials:
         self._begin()
         (self.place / "reported").write_text("0")
         if not (child := os.fork()):
+            _say_nothing()
             with suppress(BaseException):
                 self.scenario.run(self.work, self._report)
             os._exit(0)

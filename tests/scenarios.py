@@ -28,8 +28,11 @@ from search.verify import verify
 from search.vocabulary import Vocabulary
 from tests.colors import ColorEncoder
 
+OLD = Path(__file__).with_name("old")
+"""A small collection of every schema, by its number."""
+
 Reporting = Callable[[int], None]
-"""Told how many images are safe."""
+"""Told how many photos are safe."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ def update(place: Path, report: Reporting = lambda _: None, keypoints: int = 0) 
     with closing(opened(place)) as collection, collection.writing():
 
         def progress(_: Report, done: int, total: int) -> None:
-            report(collection.catalog.counts()["images"])
+            report(safe(place, collection))
 
         collection.catalog.follow([Root(str(place / "photos"))])
         build(
@@ -73,6 +76,14 @@ def update(place: Path, report: Reporting = lambda _: None, keypoints: int = 0) 
             progress=progress,
             stop=threading.Event(),
         )
+
+
+def safe(place: Path, collection: Collection) -> int:
+    """How many rows are those of the photos as these are now: no run may lose them."""
+    rows = collection.catalog.known_files(str(place / "photos"))
+    files = [(path, path.stat()) for path in (place / "photos").glob("*.png")]
+    held = [(rows[str(path)], status) for path, status in files if str(path) in rows]
+    return sum((row.size_bytes, row.mtime_ns) == (status.st_size, status.st_mtime_ns) for row, status in held)
 
 
 def built(place: Path) -> None:
@@ -146,6 +157,44 @@ def repair(place: Path, _: Reporting) -> None:
     run_command("verify", "--repair", "--collection", place / "collection")
 
 
+def snapshot(place: Path, _: Reporting) -> None:
+    run_command("export", place / "backup", "--snapshot", "--collection", place / "collection")
+
+
+def restore(place: Path, _: Reporting) -> None:
+    """Into a new directory; of what was there before the backup remains."""
+    if not Collection.exists(place / "collection"):
+        run_command("import", place / "backup", "--collection", place / "collection")
+
+
+def backed_up(place: Path) -> None:
+    built(place)
+    tag(place, lambda _: None)
+    snapshot(place, lambda _: None)
+    shutil.rmtree(place / "collection")
+
+
+def unpack(schema: str, directory: Path) -> Path:
+    """The collection that a release with this schema made; its catalog is kept as text."""
+    shutil.copytree(OLD / schema, directory)
+    with closing(sqlite3.connect(directory / "catalog.sqlite")) as connection:
+        connection.executescript((directory / "catalog.sql").read_text())
+        connection.execute("PRAGMA journal_mode=WAL")
+    (directory / "catalog.sql").unlink()
+    return directory
+
+
+def old(place: Path) -> None:
+    """Its folder is not followed: the files are long gone."""
+    directory = unpack("0001", place / "collection")
+    with closing(sqlite3.connect(directory / "catalog.sqlite")) as connection, connection:
+        connection.execute("DELETE FROM roots")
+
+
+def migrate(place: Path, _: Reporting) -> None:
+    opened(place).close()
+
+
 SCENARIOS = {
     scenario.name: scenario
     for scenario in (
@@ -157,6 +206,9 @@ SCENARIOS = {
         Scenario("import", exported, import_),
         Scenario("tag", built, tag),
         Scenario("repair", broken, repair),
+        Scenario("migrate", old, migrate),
+        Scenario("snapshot", built, snapshot),
+        Scenario("restore", backed_up, restore),
     )
 }
 
@@ -197,8 +249,8 @@ def check_readable(place: Path, reported: int, finished: bool = False) -> None:
         assert not finished and not reported, "the collection is gone"
         return
     with closing(Collection.open(directory)) as collection:
-        counts, state = collection.catalog.counts(), collection.catalog.state()
-        assert counts["images"] >= reported, f"{reported} images were reported, {counts['images']} are there"
+        state, held = collection.catalog.state(), safe(place, collection)
+        assert held >= reported, f"{reported} images were reported, {held} are there"
         findings = verify(collection)
         assert not findings.catalog, findings
         if finished:

@@ -1,0 +1,86 @@
+"""A collection -> a folder that has all of it as it was at one moment; that folder -> the collection again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from search.catalog import Catalog
+from search.collection import CATALOG_FILE, Collection
+from search.errors import BadImport, CollectionError
+from search.files import make_folder, replacing, sync_folder
+from search.sqlite import copy
+
+MANIFEST = "snapshot.json"
+
+
+def is_snapshot(folder: Path) -> bool:
+    return (folder / MANIFEST).is_file()
+
+
+def take_snapshot(collection: Collection, folder: Path) -> dict[str, int]:
+    """Write the catalog as it is now into `folder`; a snapshot that is there stays until this one is whole.
+
+    Others may write the collection meanwhile. Indexes are left out: they are made of the catalog. Returns the counts of
+    images and texts.
+    """
+    make_folder(folder)
+    aside = folder / "catalog.new"
+    aside.unlink(missing_ok=True)
+    copy(collection.directory / CATALOG_FILE, aside)
+    with closing(Catalog.open(aside)) as catalog:
+        counts = catalog.counts()
+    digest, taken = _digest(aside), {name: counts[name] for name in ("images", "texts")}
+    file = folder / f"catalog-{digest[:12]}.sqlite"
+    with replacing(file) as place:
+        aside.replace(place)
+    with replacing(folder / MANIFEST) as manifest:
+        manifest.write_text(json.dumps({"file": file.name, "sha256": digest, **taken}, indent=1), encoding="utf-8")
+    for older in folder.glob("catalog-*.sqlite"):
+        if older != file:
+            older.unlink()
+    return taken
+
+
+def restore_snapshot(folder: Path, directory: Path) -> Collection:
+    """Make the collection in `directory`, with an index, of a snapshot: every row and vector bit for bit.
+
+    All or nothing. Raises BadImport for a damaged snapshot, CollectionError where there is something already.
+    """
+    manifest = _manifest(folder)
+    if directory.exists() and any(directory.iterdir()):
+        raise CollectionError(f"{directory} is not empty: a snapshot becomes a new collection, name another directory")
+    aside = directory.with_name(f"{directory.name}.new")
+    shutil.rmtree(aside, ignore_errors=True)
+    make_folder(aside)
+    with replacing(aside / CATALOG_FILE) as place:
+        shutil.copyfile(folder / manifest["file"], place)
+        if _digest(place) != manifest["sha256"]:
+            raise BadImport(f"{folder / manifest['file']} is damaged: its digest is not that of {MANIFEST}")
+    made = Collection.open(aside)
+    with made.writing():
+        made.publish()
+    made.close()
+    aside.replace(directory)
+    sync_folder(directory.parent)
+    return Collection.open(directory)
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        names = {name: str(manifest[name]) for name in ("file", "sha256")}
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise BadImport(f"{folder / MANIFEST} is damaged or cannot be read: {error}") from error
+    if names["file"] != Path(names["file"]).name or not (folder / names["file"]).is_file():
+        raise BadImport(f"{folder} has lost the file that {MANIFEST} names")
+    return names
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
