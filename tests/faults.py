@@ -273,7 +273,7 @@ def main() -> None:
             started = time.monotonic()
             trials = Trials(SCENARIOS[name], Path(place))
             whole_s = time.monotonic() - started
-            numbers = range(chosen.randrange(asked.every), len(trials.steps), asked.every)
+            numbers = range(chosen.randrange(min(asked.every, len(trials.steps))), len(trials.steps), asked.every)
             for number in numbers:
                 try:
                     trials.kill_at(number)
