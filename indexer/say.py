@@ -127,7 +127,8 @@ def findings(found: Findings) -> str:
             f"{len(found.bad_vectors)} images have a vector that is damaged or no unit vector, "
             f"first id:{found.bad_vectors[0]}; verify --repair takes them out and update embeds them again"
         )
-    lines += [f"{line}; verify --repair makes it again" for line in [*found.indexes, *found.exports]]
+    lines += [line if "--repair" in line else f"{line}; verify --repair makes it again" for line in found.indexes]
+    lines += [f"{line}; verify --repair takes them away, and they are exported again" for line in found.exports]
     lines += [f"missing: {path}" for path in found.missing_files[:SHOWN]] + _more(found.missing_files)
     if found.missing_files:
         lines.append(f"{len(found.missing_files)} files are missing; update takes them out of the collection")
