@@ -1,5 +1,6 @@
 # make demo   set up and run the main job: build the sample collection and search it
 # make test   set up and pass the tests: lint, types, everything under tests/
+# make torture   break things on purpose: kills, lost power, damaged files, readers against a writer
 #
 # Both make a virtual environment in $(VENV) once and use it again. PYTHON names the interpreter, 3.11 or 3.12.
 
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 SAMPLE := data/collections/sample
 
-.PHONY: demo test lint types lock clean
+.PHONY: demo test torture lint types lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m indexer build data/sample --model bundled --collection $(SAMPLE)
@@ -21,6 +22,13 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED) lint types
 	$(BIN)/python -m pytest
+
+# What docs/RELIABILITY.md promises, tried for about an hour on two cores; `make test` tries a little of it.
+torture: $(INSTALLED)
+	$(BIN)/python -m tests.faults --instants 50
+	$(BIN)/python -m tests.damage 2000
+	$(BIN)/python -m tests.readers 300
+	$(BIN)/python -m pytest tests/test_kill.py tests/test_trouble.py tests/test_sqlite.py tests/test_snapshot.py tests/test_old_collections.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -41,7 +41,7 @@ class Plan:
 
     def mass_removal(self, removed: int) -> str | None:
         """Why `removed` images had better stay unless it is said that they may go; None for an ordinary number."""
-        nothing_left = removed == self.known and not self.to_read
+        nothing_left = removed == self.known and not (self.to_read or self.unchanged)
         if not removed or not (nothing_left or (removed >= MASS and 2 * removed > self.known)):
             return None
         return (

@@ -122,6 +122,8 @@ def findings(found: Findings) -> str:
     if found.clean:
         return "clean: every row has its vector, the indexes hold the catalog's vectors, every followed file is there"
     lines = [f"catalog: {line}" for line in found.catalog]
+    if found.catalog:
+        lines.append("restore a snapshot with python -m indexer import, or build a new collection")
     if found.bad_vectors:
         lines.append(
             f"{len(found.bad_vectors)} images have a vector that is damaged or no unit vector, "

@@ -318,3 +318,37 @@ def test_a_disk_that_is_full_and_a_batch_without_memory_are_one_line(
         assert main(words) == 2
         told = capsys.readouterr().err
         assert told.startswith(line) and told.count("\n") == 1
+
+
+FEW_DESCRIPTORS = """
+import os, resource, sys
+from indexer.cli import main
+from indexer import commands
+from search import kinds, migrate, sqlite
+collection, paths = sys.argv[1], sys.argv[2:]
+highest = max(int(name) for name in os.listdir("/proc/self/fd"))
+for free, path in enumerate(paths, 1):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + free, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    code = main(["remove", path, "--collection", collection])
+    print(free, code, file=sys.stderr)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="descriptors are counted under /proc")
+def test_without_a_descriptor_left_a_command_says_so_in_one_line_and_the_next_one_goes_on(
+    collection: Collection, index: Build, tmp_path: Path
+) -> None:
+    files = paint_many(tmp_path / "photos", 12)
+    index(tmp_path / "photos")
+    command = [sys.executable, "-c", FEW_DESCRIPTORS, str(collection.directory), *map(str, files)]
+    ran = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False)
+    assert ran.returncode == 0, ran.stderr
+    lines = ran.stderr.splitlines()
+    codes = [int(line.split()[1]) for line in lines if line[0].isdigit()]
+    errors = [line for line in lines if line.startswith("error: ")]
+    assert len(codes) == 12 and set(codes) == {0, 2}
+    assert len(errors) == codes.count(2) and len(lines) == len(codes) + len(errors)
+    for file in files:
+        main(["remove", str(file), "--collection", str(collection.directory)])
+    assert collection.catalog.counts()["images"] == 0
+    assert verify(collection).clean
