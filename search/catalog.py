@@ -32,7 +32,7 @@ from search.schema import (
     state,
     texts,
 )
-from search.sqlite import connect, damage
+from search.sqlite import connect, damage, reading
 from search.tags import Tags
 from search.types import EncoderIdentity, Facts, Root, Target
 
@@ -121,7 +121,8 @@ class Catalog:
     # What a search needs
 
     def identity(self) -> EncoderIdentity:
-        return EncoderIdentity.from_json(self._scalar(select(state.c.encoder)))
+        with reading():
+            return EncoderIdentity.from_json(self._scalar(select(state.c.encoder)))
 
     def state(self) -> State:
         return State(*self._rows(statements.STATE)[0])
@@ -235,7 +236,7 @@ class Catalog:
             connection.execute(statement)
 
     def _rows(self, query: Executable, **values: Any) -> Sequence[Any]:
-        with self._engine.connect() as connection:
+        with reading(), self._engine.connect() as connection:
             return connection.execute(query, values).all()
 
     def _column(self, query: Executable) -> list[Any]:

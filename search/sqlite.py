@@ -32,15 +32,18 @@ def connect(file: Path) -> Engine:
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
-        connection.execute("PRAGMA foreign_keys=ON")
-        connection.execute("PRAGMA synchronous=FULL")
+        try:
+            connection.execute("PRAGMA foreign_keys=ON")
+            connection.execute("PRAGMA synchronous=FULL")
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise _explained(error, file) or error from error
         connection.create_function("crc32", 1, zlib.crc32, deterministic=True)
         connection.create_function("great_circle_m", 4, _between, deterministic=True)
 
     @event.listens_for(engine, "handle_error")
     def explain(context: ExceptionContext) -> None:
         error = context.original_exception
-        if isinstance(error, sqlite3.Error) and (explained := _explained(error, file)):
+        if isinstance(error, sqlite3.Error | UnicodeDecodeError) and (explained := _explained(error, file)):
             raise explained from error
 
     return engine
@@ -60,6 +63,17 @@ def writing_alone(engine: Engine) -> Iterator[Connection]:
             connection.commit()
         finally:
             connection.invalidate()  # with its timeout
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Turn values that are none, as a time or as JSON, into CollectionError: whoever wrote them wrote others."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise CollectionError(
+            f"the catalog is damaged, a value in it cannot be read ({error}): restore a snapshot, or build a new one"
+        ) from error
 
 
 def copy(source: Path, target: Path) -> None:
@@ -87,11 +101,16 @@ def _between(latitude: float | None, longitude: float | None, *other: float) -> 
     return None if latitude is None or longitude is None else great_circle_m(latitude, longitude, *other)
 
 
-def _explained(error: sqlite3.Error, file: Path) -> CollectionError | None:
-    """The error with what to do; None for one that no state of the file or its disk explains."""
+def _explained(error: sqlite3.Error | UnicodeDecodeError, file: Path) -> CollectionError | None:
+    """The error with what to do; None for one that no state of the file or its disk explains.
+
+    Damaged names of tables come back in SQLite's messages, which Python then cannot decode.
+    """
     kind = getattr(error, "sqlite_errorcode", 0) & _PRIMARY
-    if kind in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        what = "is not a catalog, or no more" if kind == sqlite3.SQLITE_NOTADB else "is damaged"
+    if isinstance(error, UnicodeDecodeError) or "Could not decode to UTF-8" in str(error):
+        kind = sqlite3.SQLITE_CORRUPT
+    if kind in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "no such column" in str(error):
+        what = "is damaged" if kind == sqlite3.SQLITE_CORRUPT else "is not a catalog, or no more"
         return CollectionError(
             f"{file} {what} ({error}): name another --collection, restore a snapshot with python -m indexer import, "
             "or build a new one"

@@ -129,6 +129,7 @@ def _asked(collection: Collection, sound: Sound) -> str:
 
 def dump(directory: Path) -> list[str]:
     with closing(sqlite3.connect(directory / "catalog.sqlite")) as connection:
+        connection.text_factory = lambda data: data.decode(errors="replace")
         return list(connection.iterdump())
 
 
@@ -166,8 +167,9 @@ def replaced(other: Path) -> Damage:
 def damages(sound: Sound, other: Sound, name: str, flips: int, seed: int) -> Iterator[tuple[str, Damage]]:
     """Kinds and ways of damaging the file `name`."""
     chosen, size_bytes = random.Random(seed), (sound.directory / name).stat().st_size
-    for bit in chosen.sample(range(8 * size_bytes), min(flips, 8 * size_bytes)):
-        yield "a bit flipped", flip(bit)
+    used = [place for place, byte in enumerate((sound.directory / name).read_bytes()) if byte]
+    for place in chosen.sample(used, min(flips, len(used))):
+        yield "a bit flipped", flip(8 * place + chosen.randrange(8))
     for size in {0, 1, size_bytes // 2, size_bytes - 1, *(chosen.randrange(size_bytes) for _ in range(flips // 10))}:
         yield "the tail cut", cut(size)
     yield "missing", Path.unlink
@@ -194,11 +196,16 @@ def survey(place: Path, flips: int, seed: int = 0) -> dict[str, Counter[str]]:
     return found
 
 
+def is_bad(became: str) -> bool:
+    """Whether a promise is broken. A path that is another, in the catalog, is a wrong hit that `verify` finds."""
+    return ("WRONG" in became and "found by verify" not in became) or "NOT" in became
+
+
 def main(flips: str) -> None:
     with tempfile.TemporaryDirectory() as place:
         found = survey(Path(place), int(flips))
     sys.stdout.write(json.dumps(found, indent=1) + "\n")
-    sys.exit(any("WRONG" in became or "NOT" in became for counts in found.values() for became in counts))
+    sys.exit(any(is_bad(became) for counts in found.values() for became in counts))
 
 
 if __name__ == "__main__":

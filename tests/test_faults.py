@@ -16,7 +16,7 @@ from tests.scenarios import SCENARIOS
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are forked, and files found under /proc")
 def test_processes_that_die_at_some_steps_lose_nothing() -> None:
     """`make torture` takes every step."""
-    command = [sys.executable, "-m", "tests.faults", "--every", "40", "--instants", "1"]
+    command = [sys.executable, "-m", "tests.faults", "--every", "80", "--instants", "1"]
     ran = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=600, check=False)
     assert ran.returncode == 0, ran.stderr[-2000:]
     done = json.loads(ran.stdout)
