@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -14,11 +13,11 @@ from typing import TYPE_CHECKING
 from search.errors import BadPicture, SearchError
 from search.exit_codes import ERROR, INTERRUPTED, NO, OK
 from search.settings import MAX_K, Settings
+from search.tell import Form, hit_lines, lookup_lines
 from search.types import HIDE, RANKINGS, RUNTIMES, SENSITIVE, SHOW, TARGETS, Answer
 
 if TYPE_CHECKING:
     from search.collection import Collection
-    from search.lookup import Candidate
     from search.searcher import Searcher
 
 
@@ -42,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     _remark(answer)
-    _print(answer, arguments)
+    _write(hit_lines(answer, _form(arguments)))
     return OK if answer.hits else NO
 
 
@@ -182,7 +181,7 @@ def _looked_up(arguments: argparse.Namespace, settings: Settings) -> int:
     """Tell of each picture what it is; NO unless all are in the collection."""
     from search.collection import Collection
     from search.image import read_file
-    from search.lookup import SAME, by_image
+    from search.lookup import by_image
 
     show = arguments.sensitive == SHOW
     found = {}
@@ -193,25 +192,8 @@ def _looked_up(arguments: argparse.Namespace, settings: Settings) -> int:
                 found[file] = by_image(searcher, read_file(file), k=arguments.k, show_sensitive=show)
             except BadPicture as error:
                 raise BadPicture(f"{file}: {error}") from error
-    same = {file: [one for one in candidates if one.verdict in SAME] for file, candidates in found.items()}
-    if arguments.json:
-        rows = [
-            {"file": str(file), "found": bool(same[file]), "candidates": [one.to_dict() for one in candidates]}
-            for file, candidates in found.items()
-        ]
-        _write([json.dumps({"lookups": rows}, indent=2)])
-    elif arguments.paths:
-        _write([str(one.hit.path) for candidates in same.values() for one in candidates])
-    else:
-        _write([line for file, candidates in found.items() for line in _lines(file, candidates, same[file])])
-    return OK if all(same.values()) else NO
-
-
-def _lines(file: Path, candidates: Sequence[Candidate], same: Sequence[Candidate]) -> list[str]:
-    if same:
-        return [f"{one.verdict:16}  id:{one.hit.image_id:<7} {one.hit.path}  is {file}" for one in same]
-    untold = any(one.verdict == "unverified" for one in candidates)
-    return [f"{'cannot tell' if untold else 'not here':16}  {'':10} {file}"]
+    _write(lookup_lines(found, _form(arguments)))
+    return OK if all(any(one.is_same for one in candidates) for candidates in found.values()) else NO
 
 
 def _remark(answer: Answer) -> None:
@@ -226,22 +208,12 @@ def _note(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def _print(answer: Answer, arguments: argparse.Namespace) -> None:
-    """Paths go out byte by byte as they are on the disk, whatever their encoding."""
-    hits = answer.hits
-    if arguments.json:
-        rows = [{**hit.to_dict(), "tags": [tag._asdict() for tag in answer.tags.get(hit.image_id, ())]} for hit in hits]
-        lines = [json.dumps({"hits": rows}, indent=2)]
-    elif arguments.paths:
-        lines = [str(hit.path) for hit in hits]
-    else:
-        lines = [
-            f"{hit.score:.4f}  id:{hit.image_id:<7} {hit.path}" + (f"  {hit.text}" if hit.text else "") for hit in hits
-        ]
-    _write(lines)
+def _form(arguments: argparse.Namespace) -> Form:
+    return "json" if arguments.json else "paths" if arguments.paths else "words"
 
 
 def _write(lines: Sequence[str]) -> None:
+    """Paths go out byte by byte as they are on the disk, whatever their encoding."""
     sys.stdout.buffer.write(b"".join(os.fsencode(line) + b"\n" for line in lines))
     sys.stdout.flush()
 

@@ -50,6 +50,10 @@ class Candidate:
     hit: Hit
     evidence: Evidence | None = None
 
+    @property
+    def is_same(self) -> bool:
+        return self.verdict in SAME
+
     def to_dict(self) -> dict[str, object]:
         """As JSON has it."""
         evidence = self.evidence and asdict(self.evidence)
@@ -106,7 +110,7 @@ class _Lookup:
 
     @property
     def found(self) -> bool:
-        return any(candidate.verdict in SAME for candidate in self._others.values())
+        return any(candidate.is_same for candidate in self._others.values())
 
     def look(self, terms: Sequence[Term], k: int) -> None:
         """Verify the neighbours of each of the terms."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -32,7 +32,7 @@ class Evidence:
     `inliers` is the number of keypoints that match, `agreement`, [0, 1], the share of what is common that looks alike.
     `region` is the part of the image that the query shows, a polygon of x and y in fractions of its sides. The image
     is turned by `rotation` degrees clockwise in the query, (-180, 180], after it was mirrored where `flipped` is true,
-    and a pixel of its file is `scale` pixels there.
+    and a pixel of its file is `scale` pixels there. What is shown fills the share `fills`, [0, 1], of the query.
     """
 
     inliers: int
@@ -41,6 +41,13 @@ class Evidence:
     rotation: float
     scale: float
     flipped: bool
+    fills: float
+
+    @property
+    def shown(self) -> float:
+        """The share of the image, [0, 1], that the query shows: the area of the region."""
+        around = zip(self.region, [*self.region[1:], *self.region[:1]], strict=True)
+        return abs(sum(x * below - right * y for (x, y), (right, below) in around)) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +117,17 @@ def _verified(query: QueryPicture, row: ImageRecord, image: Features, digest: Di
 
 def _evidence(alignment: Alignment, query: QueryPicture, image: Features, width: int) -> Evidence:
     scale = alignment.scale * (image.size[0] / width) * (query.size[0] / query.features.size[0])
-    return Evidence(
+    evidence = Evidence(
         inliers=alignment.inliers,
         agreement=round(alignment.agreement, 3),
         region=alignment.region,
         rotation=round(alignment.rotation, 1) + 0.0,
         scale=round(scale, 3),
         flipped=alignment.flipped,
+        fills=0.0,
     )
+    pixels = evidence.shown * np.prod(image.size) * alignment.scale**2
+    return replace(evidence, fills=round(min(float(pixels / np.prod(query.features.size)), 1.0), 3))
 
 
 def _same_pixels(query: QueryPicture, row: ImageRecord, digest: Digest) -> bool:

@@ -36,7 +36,7 @@ class Asked:
     """The state of the search page: its URL says all of it.
 
     `picture` is the key of an upload, `url` that of a picture elsewhere, `narrowed` the filters by their names, `after`
-    where the page before ended.
+    where the page before ended. `same` asks which images are the same picture as that with the id.
     """
 
     q: str = ""
@@ -48,6 +48,7 @@ class Asked:
     narrowed: Mapping[str, str] = field(default_factory=dict)
     k: int | None = None
     after: Cursor | None = None
+    same: bool = False
 
     @classmethod
     def read(cls, values: Mapping[str, str]) -> Asked:
@@ -62,6 +63,7 @@ class Asked:
             narrowed={name: value for name in FILTERS if (value := read_text(values.get(name, "")))},
             k=read_number("k", values.get("k")),
             after=read_cursor(values.get("after")),
+            same=read_yes_or_no("same", values.get("same")),
         )
 
     @property
@@ -80,6 +82,12 @@ class Asked:
         words = f"{self.q[: found.start()]} {self.q[found.end() :]}"
         return replace(self, q=read_text(words), url=found[0], picture=None, id=None)
 
+    @property
+    def is_of_a_picture(self) -> bool:
+        """Whether the first page is asked for what is like one picture, whatever else is known of it."""
+        alone = not self.q and (self.id is None) != (self.key is None) and self.after is None
+        return alone and self.refinements.keys() <= {"sensitive"}
+
     def to_args(self) -> dict[str, Any]:
         """The arguments of its URL, without what is not asked."""
         values: dict[str, Any] = {"q": self.q, "id": self.id, "picture": self.picture, "url": self.url}
@@ -87,6 +95,8 @@ class Asked:
             values["target"] = self.target
         if self.sort != "relevance":
             values["sort"] = self.sort
+        if self.same:
+            values["same"] = "yes"
         values |= {**self.narrowed, "k": self.k, "after": self.after and str(self.after)}
         return {name: value for name, value in values.items() if value not in (None, "")}
 
@@ -177,8 +187,12 @@ def read_ranking(text: str | None) -> Ranking:
 
 def read_exact(text: str | None) -> bool:
     """Whether every vector is compared, whatever the kind of the index."""
+    return read_yes_or_no("exact", text)
+
+
+def read_yes_or_no(name: str, text: str | None) -> bool:
     if (text or "no") not in YES_OR_NO:
-        raise BadQuery(f"exact is {(text or '')[:_SHOWN]!r}; choose one of {', '.join(YES_OR_NO)}")
+        raise BadQuery(f"{name} is {(text or '')[:_SHOWN]!r}; choose one of {', '.join(YES_OR_NO)}")
     return YES_OR_NO[text or "no"]
 
 

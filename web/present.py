@@ -189,6 +189,11 @@ def _sentence(message: str) -> str:
     return message[:1].upper() + message[1:].rstrip(".") + "."
 
 
+def _measures(facts: Facts) -> str:
+    size = [f"{facts.width:,} \u00d7 {facts.height:,} pixels"] if facts.width and facts.height else []
+    return ", ".join([*size, *([facts.format] if facts.format else [])])
+
+
 def _number(value: int) -> str:
     return f"{value:,}"
 
@@ -211,4 +216,5 @@ FILTERS = {
     "model": model_name,
     "sentence": _sentence,
     "readable": readable,
+    "measures": _measures,
 }
