@@ -13,6 +13,7 @@ from web import (
     api,
     auth,
     classify,
+    duplicates,
     embed,
     errors,
     hosts,
@@ -65,6 +66,7 @@ def create_app(
     )
     app.extensions["fetch"] = fetch
     app.register_blueprint(pages.blueprint)
+    app.register_blueprint(duplicates.blueprint)
     app.register_blueprint(api.blueprint)
     app.register_blueprint(texts.blueprint)
     app.register_blueprint(embed.blueprint)

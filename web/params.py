@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -162,6 +162,13 @@ def read_number(name: str, text: str | None) -> int | None:
     if not re.fullmatch("[0-9]{1,18}", text):
         raise BadQuery(f"{name} is {text[:_SHOWN]!r}; give a whole number")
     return int(text)
+
+
+def read_choice(name: str, text: str | None, choices: Sequence[str]) -> str:
+    """The first of the choices where nothing is given."""
+    if (text or choices[0]) not in choices:
+        raise BadQuery(f"{name} is {(text or '')[:_SHOWN]!r}; choose one of {', '.join(choices)}")
+    return text or choices[0]
 
 
 def read_target(text: str | None) -> Target:

@@ -189,6 +189,12 @@ def _sentence(message: str) -> str:
     return message[:1].upper() + message[1:].rstrip(".") + "."
 
 
+def _weight(tile: Tile) -> str:
+    """What of an image is compared with its copies."""
+    size_bytes = size_of(tile.record.path) if tile.has_picture else None
+    return ", ".join([_measures(tile.facts), *([_bytes(size_bytes)] if size_bytes is not None else [])])
+
+
 def _measures(facts: Facts) -> str:
     size = [f"{facts.width:,} \u00d7 {facts.height:,} pixels"] if facts.width and facts.height else []
     return ", ".join([*size, *([facts.format] if facts.format else [])])
@@ -217,4 +223,5 @@ FILTERS = {
     "sentence": _sentence,
     "readable": readable,
     "measures": _measures,
+    "weight": _weight,
 }
