@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from search.errors import BadPicture, SearchError
 from search.exit_codes import ERROR, INTERRUPTED, NO, OK
+from search.prompts import TEMPLATE_SETS, templates_of
 from search.settings import MAX_K, Settings
 from search.tell import Form, hit_lines, lookup_lines
 from search.types import HIDE, RANKINGS, RUNTIMES, SENSITIVE, SHOW, TARGETS, Answer
@@ -94,6 +95,18 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--exact", action="store_true", help="compare every vector, even where an index of codes is good enough"
     )
+    parser.add_argument(
+        "--group", action="store_true", help="near-identical hits as one: the first of them, with how many there are"
+    )
+    parser.add_argument(
+        "--diverse", action="store_true", help="what shows something else before more of the same (docs/RANKING.md)"
+    )
+    parser.add_argument(
+        "--templates",
+        default="",
+        metavar="T",
+        help=f"the mean of a text in all of these stands for it: {', '.join(TEMPLATE_SETS)}, or your own with {{}}",
+    )
     parser.add_argument("--device", default=settings.device, metavar="D", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
         "--runtime",
@@ -129,6 +142,9 @@ def _asked_of_server(arguments: argparse.Namespace, settings: Settings) -> Answe
         sensitive=arguments.sensitive,
         ranking=arguments.ranking,
         exact=arguments.exact,
+        group=arguments.group,
+        diverse=arguments.diverse,
+        templates=arguments.templates,
         collection=arguments.collection and str(arguments.collection),
         token=settings.token,
     )
@@ -152,6 +168,9 @@ def _searched(arguments: argparse.Namespace, settings: Settings) -> Answer:
             where=where,
             ranking=arguments.ranking,
             exact=arguments.exact,
+            group=arguments.group,
+            diverse=arguments.diverse,
+            templates=templates_of(arguments.templates) if arguments.templates else (),
         )
         if not page.hits and not len(collection.index(arguments.target)):
             _note(f"{directory} holds no {arguments.target} yet")

@@ -40,7 +40,8 @@ def lookup_lines(found: Mapping[Path, Sequence[Candidate]], form: Form) -> list[
 
 
 def _hit(hit: Hit) -> str:
-    return f"{hit.score:.4f}  id:{hit.image_id:<7} {hit.path}" + (f"  {hit.text}" if hit.text else "")
+    text, alike = f"  {hit.text}" if hit.text else "", f"  (+{len(hit.alike)} alike)" if hit.alike else ""
+    return f"{hit.score:.4f}  id:{hit.image_id:<7} {hit.path}{text}{alike}"
 
 
 def _lookup(file: Path, candidates: Sequence[Candidate], same: Sequence[Candidate]) -> list[str]:

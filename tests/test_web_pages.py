@@ -16,6 +16,8 @@ from PIL import Image, ImageOps
 
 from indexer.bench_pictures import picture as drawn
 from search.collection import Collection
+from search.query import TextTerm
+from search.searcher import Searcher
 from search.types import EncoderIdentity, Root
 from tests.colors import ColorEncoder
 from tests.conftest import Build, paint
@@ -443,3 +445,28 @@ def test_only_a_picture_alone_is_looked_up(client: FlaskClient, edited: Image.Im
     html = page(client, f"{url}&{more}")
     assert same(html) == []
     assert "same picture is" not in html
+
+
+def test_near_identical_hits_are_shown_as_one_where_that_is_chosen(
+    client: FlaskClient, photos: Path, index: Build, searcher: Searcher
+) -> None:
+    for number in range(4):
+        paint(photos / f"rose {number}.png", "red", (30 + number, 20))
+    index(photos)
+    html = page(client, "/search?q=red")
+    assert tiles(html)[:5] == ["red.png", *(f"rose {number}.png" for number in range(4))]
+    html = page(client, "/search?q=red&group=yes")
+    assert len(tiles(html)) == 3
+    assert tiles(html)[0] == "red.png"
+    assert '<span class="alike" title="4 more that are almost the same">+4' in html
+    assert re.search(r'name="group" value="yes" checked', html)
+    html = page(client, "/search?q=red&diverse=yes")
+    assert tiles(html) == [hit.path.name for hit in searcher.page([TextTerm("red")], diverse=True).hits]
+    assert 'href="/search?q=red&amp;group=yes"' not in html
+    assert asked(client, q="blue", group="yes", diverse="yes") == "/search?q=blue&group=yes&diverse=yes"
+
+
+def test_an_order_of_time_is_not_diverse(client: FlaskClient) -> None:
+    html = page(client, "/search?q=red&sort=newest&diverse=yes")
+    assert 'name="diverse"' not in html
+    assert client.get("/search?q=red&group=maybe").status_code == 400

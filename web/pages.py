@@ -12,8 +12,8 @@ from search import lookup
 from search.classify import Nearest
 from search.errors import BadFilter
 from search.filters import Filter
+from search.paging import Page
 from search.query import IdTerm
-from search.searcher import Page
 from search.types import SHOW
 from web.current import choose_shelf, library_of
 from web.library import Shelf
@@ -86,6 +86,8 @@ def _page(shelf: Shelf, asked: Asked) -> Page:
         target=asked.target,
         where=asked.where,
         sort=asked.sort,
+        group=asked.group,
+        diverse=asked.diverse,
         after=asked.after,
     )
 

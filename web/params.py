@@ -10,10 +10,10 @@ from typing import Any
 from search.errors import BadFilter, BadQuery
 from search.expression import Condition, condition, parse_conditions
 from search.filters import Filter
+from search.paging import SORTS, Sort
 from search.query import IdTerm, Term, parse_text
 from search.ranking import Cursor
 from search.records import Tag
-from search.searcher import SORTS, Sort
 from search.types import HIDE, RANKINGS, SENSITIVE, SHOW, TARGETS, Ranking, Target
 from web.library import Shelf
 from web.uploads import Uploads, key_of_url
@@ -36,7 +36,8 @@ class Asked:
     """The state of the search page: its URL says all of it.
 
     `picture` is the key of an upload, `url` that of a picture elsewhere, `narrowed` the filters by their names, `after`
-    where the page before ended. `same` asks which images are the same picture as that with the id.
+    where the page before ended. `same` asks which images are the same picture as that with the id; `group` and
+    `diverse` as in search.paging.
     """
 
     q: str = ""
@@ -49,21 +50,26 @@ class Asked:
     k: int | None = None
     after: Cursor | None = None
     same: bool = False
+    group: bool = False
+    diverse: bool = False
 
     @classmethod
     def read(cls, values: Mapping[str, str]) -> Asked:
-        """From a URL or a form. Raises BadQuery."""
+        """From a URL or a form. Raises BadQuery. In the order of time hits are not diverse, whatever was chosen."""
+        sort = read_sort(values.get("sort"))
         return cls(
             q=read_text(values.get("q", "")),
             id=read_number("id", values.get("id")),
             picture=values.get("picture") or None,
             url=values.get("url") or None,
             target=read_target(values.get("target")),
-            sort=read_sort(values.get("sort")),
+            sort=sort,
             narrowed={name: value for name in FILTERS if (value := read_text(values.get(name, "")))},
             k=read_number("k", values.get("k")),
             after=read_cursor(values.get("after")),
             same=read_yes_or_no("same", values.get("same")),
+            group=read_yes_or_no("group", values.get("group")),
+            diverse=read_yes_or_no("diverse", values.get("diverse")) and sort == "relevance",
         )
 
     @property
@@ -86,7 +92,7 @@ class Asked:
     def is_of_a_picture(self) -> bool:
         """Whether the first page is asked for what is like one picture, whatever else is known of it."""
         alone = not self.q and (self.id is None) != (self.key is None) and self.after is None
-        return alone and self.refinements.keys() <= {"sensitive"}
+        return alone and self.refinements.keys() <= {"sensitive", "group", "diverse"}
 
     def to_args(self) -> dict[str, Any]:
         """The arguments of its URL, without what is not asked."""
@@ -95,15 +101,14 @@ class Asked:
             values["target"] = self.target
         if self.sort != "relevance":
             values["sort"] = self.sort
-        if self.same:
-            values["same"] = "yes"
+        values |= {name: "yes" for name in ("same", "group", "diverse") if getattr(self, name)}
         values |= {**self.narrowed, "k": self.k, "after": self.after and str(self.after)}
         return {name: value for name, value in values.items() if value not in (None, "")}
 
     @property
     def refinements(self) -> dict[str, Any]:
         """What a new query goes on with: what is to be found, in which order, among what."""
-        return Asked(target=self.target, sort=self.sort, narrowed=self.narrowed).to_args()
+        return replace(self, q="", id=None, picture=None, url=None, k=None, after=None, same=False).to_args()
 
     def but(self, **changes: Any) -> dict[str, Any]:
         """The arguments of the URL that asks the same from its first page on, with `changes`."""
@@ -190,11 +195,6 @@ def read_ranking(text: str | None) -> Ranking:
         if ranking == (text or "balanced"):
             return ranking
     raise BadQuery(f"ranking is {(text or '')[:_SHOWN]!r}; choose one of {', '.join(RANKINGS)}")
-
-
-def read_exact(text: str | None) -> bool:
-    """Whether every vector is compared, whatever the kind of the index."""
-    return read_yes_or_no("exact", text)
 
 
 def read_yes_or_no(name: str, text: str | None) -> bool:

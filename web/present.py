@@ -23,7 +23,8 @@ NARROWEST, WIDEST = -16, 24
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """An image to be shown, with what it is said to show; with score, strength and text if it is a hit.
+    """An image to be shown, with what it is said to show; with score, strength and text if it is a hit, and
+    how many hits that are alike stand behind it.
 
     `has_picture` is false of an imported row whose file lies in no followed folder: a placeholder stands for it.
     """
@@ -37,6 +38,7 @@ class Tile:
     score: float | None = None
     strength: float | None = None
     text: str | None = None
+    alike: int = 0
 
     @property
     def facts(self) -> Facts:
@@ -100,6 +102,7 @@ def tiles_of_hits(shelf: Shelf, hits: Iterable[Hit], *, captions: bool = True) -
             score=hit.score,
             strength=hit.strength,
             text=hit.text,
+            alike=len(hit.alike),
         )
         for hit in found
     ]
