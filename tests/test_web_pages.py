@@ -232,8 +232,8 @@ def test_the_same_picture_elsewhere_is_named_on_its_page(client: FlaskClient, ph
     html = page(client, "/search?q=red")
     for link in re.findall(r'href="(/images/\d+)"', html)[:2]:
         other = page(client, link)
-        assert "The same picture elsewhere" in other
-    assert "The same picture elsewhere" not in page(client, re.findall(r'href="(/images/\d+)"', html)[2])
+        assert "The same file elsewhere" in other
+    assert "The same file elsewhere" not in page(client, re.findall(r'href="(/images/\d+)"', html)[2])
 
 
 def test_captions_are_shown_with_their_pictures(client: FlaskClient) -> None:
