@@ -18,6 +18,7 @@ from indexer.signals import stop_on_signals
 from search.bulk import ImageFile
 from search.collection import Collection
 from search.duplicates import Group, find_duplicates
+from search.errors import CollectionError
 from search.exit_codes import INTERRUPTED, NO, OK
 from search.found_duplicates import FoundDuplicates
 
@@ -46,10 +47,10 @@ def duplicates(arguments: Namespace) -> int:
 
 
 def _keep(found: FoundDuplicates, directory: Path) -> None:
-    """For the page that shows them; a collection that may only be read is searched all the same."""
+    """For the page that shows them. What was found is told all the same where it cannot be kept."""
     try:
         found.keep(directory)
-    except OSError as error:
+    except (OSError, CollectionError) as error:
         say.note(f"not kept for the page of duplicates: {error}")
 
 

@@ -61,7 +61,10 @@ def test_a_collection_that_cannot_be_written_is_searched_all_the_same(
     collection: Collection, index: Build, photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     index(photos)
-    (collection.directory / f".new-{FILE}").mkdir()
+    (collection.directory / FILE).mkdir()
     assert main(["duplicates", "--collection", str(collection.directory)]) == 1
     assert "not kept for the page of duplicates" in capsys.readouterr().err
-    assert load(collection.directory) is None
+    (collection.directory / FILE).rmdir()
+    (collection.directory / FILE).write_text("{")
+    assert main(["duplicates", "--collection", str(collection.directory)]) == 1
+    assert "is damaged: remove it" in capsys.readouterr().err

@@ -33,9 +33,10 @@ def crowd(seed: int, count: int) -> Vectors:
 
 def groups_by_hand(rows: Vectors) -> list[tuple[int, list[int]]]:
     found: list[tuple[int, list[int]]] = []
-    for place, row in enumerate(rows):
+    cosines = (rows @ rows.T).tolist()
+    for place in range(len(rows)):
         for leader, behind in found:
-            if float(sum(a * b for a, b in zip(rows[leader].tolist(), row.tolist(), strict=True))) >= ALIKE:
+            if cosines[leader][place] >= ALIKE:
                 behind.append(place)
                 break
         else:
@@ -46,15 +47,16 @@ def groups_by_hand(rows: Vectors) -> list[tuple[int, list[int]]]:
 def diverse_by_hand(scores: Vectors, rows: Vectors) -> list[int]:
     """As the formula is written, pair by pair."""
     count = min(len(rows), WINDOW)
-    pairs = [float(rows[a] @ rows[b]) for a in range(count) for b in range(count) if a != b]
+    cosines = (rows @ rows.T).tolist()
+    pairs = [cosines[a][b] for a in range(count) for b in range(count) if a != b]
     usual = sum(pairs) / len(pairs)
     order: list[int] = []
     while len(order) < count:
 
         def value(place: int) -> float:
             relevance = (scores[place] - scores[count - 1]) / (scores[0] - scores[count - 1])
-            near = [(float(rows[place] @ rows[other]) - usual) / (1 - usual) for other in order]
-            return float(LAMBDA * relevance - (1 - LAMBDA) * max(near, default=0.0))
+            near = (max(cosines[place][other] for other in order) - usual) / (1 - usual) if order else 0.0
+            return float(LAMBDA * relevance - (1 - LAMBDA) * near)
 
         order.append(max((place for place in range(count) if place not in order), key=value))
     return [*order, *range(count, len(rows))]
@@ -94,8 +96,8 @@ def paint_crowd(folder: Path, count: int) -> None:
 
 @pytest.fixture
 def crowded(index: Build, tmp_path: Path) -> None:
-    """A collection of 400 pictures."""
-    paint_crowd(tmp_path / "crowd", 400)
+    """A collection of 250 pictures."""
+    paint_crowd(tmp_path / "crowd", 250)
     index(tmp_path / "crowd", keypoints=0)
 
 
@@ -114,7 +116,7 @@ def ranked(searcher: Searcher) -> tuple[list[int], Vectors]:
 
 
 @pytest.mark.parametrize("diverse", [False, True])
-@pytest.mark.parametrize("k", [1, 7, 60, 1000])
+@pytest.mark.parametrize("k", [7, 1000])
 def test_pages_of_groups_are_cut_out_of_the_whole_list(
     searcher: Searcher, crowded: None, k: int, diverse: bool
 ) -> None:
@@ -123,7 +125,7 @@ def test_pages_of_groups_are_cut_out_of_the_whole_list(
         order = diverse_by_hand(rows @ unit(QUERY[0].vector), rows)
         ids, rows = [ids[place] for place in order], rows[order]
     expected = groups_by_hand(rows)
-    assert 10 < len(expected) < 300
+    assert 10 < len(expected) < 200
     found = pages(searcher, k, group=True, diverse=diverse)
     assert [hit.id for page in found for hit in page.hits] == [ids[leader] for leader, _ in expected]
     assert all(len(page.hits) == k for page in found[:-1])
@@ -134,7 +136,7 @@ def test_pages_of_groups_are_cut_out_of_the_whole_list(
         assert sorted(shown) == sorted(ids)
 
 
-@pytest.mark.parametrize("k", [1, 50, 150, 1000])
+@pytest.mark.parametrize("k", [60, 1000])
 def test_pages_of_diverse_hits_have_every_hit_once(searcher: Searcher, crowded: None, k: int) -> None:
     ids, rows = ranked(searcher)
     found = [hit for page in pages(searcher, k, diverse=True) for hit in page.hits]
