@@ -21,6 +21,7 @@ from web import (
     media,
     origin,
     pages,
+    places,
     present,
     rate,
     reference,
@@ -84,6 +85,7 @@ def create_app(
     if access.hosts:
         hosts.register(app, access.hosts)
     origin.register(app)
+    places.register(app, shown=access.places)
     if access.rate is not None:
         rate.register(app, access.rate)
     if access.token is not None:
@@ -98,6 +100,7 @@ def _names_for_templates() -> dict[str, Any]:
         "shelf": g.get("shelf", library.default),
         "asked": Asked(),
         "may_fetch": fetch_of() is not None,
+        "places_shown": places.are_shown(),
         "signed_in": auth.is_known(),
         "may_sign_out": auth.is_asked_for() and auth.is_known(),
     }

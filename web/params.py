@@ -15,6 +15,7 @@ from search.query import IdTerm, Term, parse_text
 from search.ranking import Cursor
 from search.records import Tag
 from search.types import HIDE, RANKINGS, SENSITIVE, SHOW, TARGETS, Ranking, Target
+from web import places
 from web.library import Shelf
 from web.uploads import Uploads, key_of_url
 
@@ -230,6 +231,7 @@ def read_filter(values: Mapping[str, str]) -> Filter:
             conditions.append(_below(condition(field, operator, text)))
         except BadFilter as error:
             raise BadFilter(f"{name}: {error}" if name in _FIELDS else str(error)) from error
+    places.check(conditions)
     return Filter(tuple(conditions), show_sensitive)
 
 

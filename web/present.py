@@ -13,6 +13,7 @@ from typing import Any
 from search.records import ImageRecord, Tag
 from search.types import EncoderIdentity, Facts, Hit, Root, is_followed
 from web.library import Shelf
+from web.places import shown
 from web.thumbnails import SIZES, key_of
 
 RATIO_STEP = 1.05
@@ -42,7 +43,8 @@ class Tile:
 
     @property
     def facts(self) -> Facts:
-        return self.record.facts
+        """What may be told of the image."""
+        return shown(self.record.facts)
 
     @property
     def name(self) -> str:
