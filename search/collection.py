@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from search.kinds import Publication, choose, open_index
 from search.lock import write_lock
 from search.types import TARGETS, EncoderIdentity, IndexFacts, IndexPolicy, Target
 from search.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from search.keypoint_index import KeypointIndex
 
 CATALOG_FILE = "catalog.sqlite"
 LOCK_FILE = "build.lock"
@@ -40,6 +44,7 @@ class Collection:
         self.identity = catalog.identity()
         self._refreshing = threading.Lock()
         self._live: tuple[int, dict[Target, VectorIndex]] = (-1, {})
+        self._keypoints: tuple[int, KeypointIndex | None] = (-1, None)
 
     @classmethod
     def create(cls, directory: Path, identity: EncoderIdentity) -> Collection:
@@ -95,6 +100,13 @@ class Collection:
         """The index that was live when one was last asked for: the catalog is not asked again."""
         return self._live[1][target] if self._live[1] else self.index(target)
 
+    def keypoints(self) -> KeypointIndex | None:
+        """The live index of local features, None where no image has any."""
+        while (generation := self.catalog.state().generation) != self._keypoints[0]:
+            with self._refreshing:
+                self._keypoints = generation, self._open_keypoints(generation)
+        return self._keypoints[1]
+
     def published(self) -> Publication:
         """How the live indexes were chosen and what is known of them."""
         return Publication.load(self._publication_file(self.catalog.state().generation))
@@ -124,6 +136,7 @@ class Collection:
             probes = make_probes(target, exact, background)
             index, facts[target] = choose(exact[target], policy, probes, self._last_index(target))
             index.save(self.index_file(target, generation))
+        self._publish_keypoints(generation)
         Publication(policy, facts).save(self._publication_file(generation))
         self.catalog.publish(generation, state.changes)
         self._remove_all_but(generation)
@@ -131,7 +144,8 @@ class Collection:
     def publish_if_changed(self, policy: IndexPolicy | None = None) -> None:
         """Publish unless the live indexes hold the catalog's vectors already, as `policy` asks for them."""
         state = self.catalog.state()
-        if state.changes != state.published_changes or policy not in (None, self.published().policy):
+        changed = state.changes != state.published_changes or policy not in (None, self.published().policy)
+        if changed or self._lacks_keypoints(state.generation):
             self.publish(policy)
 
     def background(self) -> Vectors | None:
@@ -154,6 +168,33 @@ class Collection:
 
     def index_file(self, target: Target, generation: int) -> Path:
         return self.directory / f"{target}-{generation:08d}.faiss"
+
+    def keypoints_file(self, generation: int) -> Path:
+        return self.directory / f"keypoints-{generation:08d}.faiss"
+
+    def _publish_keypoints(self, generation: int) -> None:
+        if not self.catalog.features.any():
+            return
+        from search.keypoint_index import KeypointIndex  # OpenCV, which no search by an embedding needs
+
+        try:
+            last = self._open_keypoints(generation - 1, mapped=False)
+        except CollectionError:
+            last = None
+        KeypointIndex.of(self.catalog.features, last).save(self.keypoints_file(generation))
+
+    def _open_keypoints(self, generation: int, *, mapped: bool = True) -> KeypointIndex | None:
+        """The index of that generation; None where it has none, or is not the live one any more."""
+        from search.keypoint_index import KeypointIndex
+
+        try:
+            return KeypointIndex.open(self.keypoints_file(generation), mapped=mapped)
+        except FileNotFoundError:
+            return None
+
+    def _lacks_keypoints(self, generation: int) -> bool:
+        """Whether an older release published this, which made no index of local features."""
+        return not self.keypoints_file(generation).exists() and self.catalog.features.any()
 
     def _vectors(self, target: Target, after: int = 0) -> Iterator[tuple[Ids, Vectors]]:
         for ids, stored in self.catalog.vectors(target, after):
@@ -185,8 +226,9 @@ class Collection:
 
     def _remove_all_but(self, generation: int) -> None:
         """Remove what older generations and interrupted publications left. Readers keep what they have mapped."""
-        live = {self._publication_file(generation), *(self.index_file(target, generation) for target in TARGETS)}
-        for kind in ("published", *TARGETS):
+        live = {self._publication_file(generation), self.keypoints_file(generation)}
+        live.update(self.index_file(target, generation) for target in TARGETS)
+        for kind in ("published", "keypoints", *TARGETS):
             for file in self.directory.glob(f"{kind}-*"):
                 if file not in live:
                     file.unlink()

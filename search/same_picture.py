@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from search.alignment import Alignment, Point, align
+from search.alignment import Alignment, Point, align, align_one
 from search.catalog import Catalog
 from search.errors import BadPicture
 from search.image import decode_picture, digest_of, read_file
@@ -82,19 +82,32 @@ class QueryPicture:
         facts = rows[image_id].facts
         return cls(unpacked(records[image_id]), (facts.width, facts.height))
 
+    def align(self, image: Features, flipped: bool | None) -> Alignment | None:
+        """How an image lies in it, or in its mirror image, or, where nothing is known of that, in either."""
+        if flipped is None:
+            return align(self.features, self.reflected, image)
+        return align_one(self.reflected if flipped else self.features, image, flipped=flipped)
 
-def verify(query: QueryPicture, catalog: Catalog, image_ids: Sequence[int]) -> dict[int, Verified | None]:
+
+def verify(
+    query: QueryPicture, catalog: Catalog, image_ids: Sequence[int], flipped: Mapping[int, bool]
+) -> dict[int, Verified | None]:
     """Of each of these images that has a row whether the query shows it.
+
+    Of which it is known whether it would be `flipped`, that alone is tried.
 
     Features come from the catalog. Those of an image that has none are taken from its file; where that is gone or
     another by now the answer is None: nobody can tell.
     """
     rows = catalog.images(image_ids)
     records = _records(catalog, rows)
-    return {
-        id_: _verified(query, row, unpacked(records[id_]), partial(catalog.digest, id_)) if id_ in records else None
-        for id_, row in rows.items()
-    }
+    found: dict[int, Verified | None] = dict.fromkeys(rows)
+    for id_ in records:
+        image = unpacked(records[id_])
+        found[id_] = _verified(
+            query, rows[id_], image, query.align(image, flipped.get(id_)), partial(catalog.digest, id_)
+        )
+    return found
 
 
 def _records(catalog: Catalog, rows: Mapping[int, ImageRecord]) -> dict[int, bytes]:
@@ -105,8 +118,9 @@ def _records(catalog: Catalog, rows: Mapping[int, ImageRecord]) -> dict[int, byt
     return found
 
 
-def _verified(query: QueryPicture, row: ImageRecord, image: Features, digest: Digest) -> Verified:
-    alignment = align(query.features, query.reflected, image)
+def _verified(
+    query: QueryPicture, row: ImageRecord, image: Features, alignment: Alignment | None, digest: Digest
+) -> Verified:
     if alignment is None or not alignment.same:
         return Verified(None)
     facts = row.facts

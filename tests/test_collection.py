@@ -58,7 +58,10 @@ def test_only_the_live_generation_stays_on_disk(collection: Collection, index: B
     (photos / "red.png").unlink()
     index(photos)
     files = sorted(file.name for file in collection.directory.iterdir() if "-0" in file.name)
-    assert files == ["images-00000002.faiss", "published-00000002.json", "texts-00000002.faiss"]
+    assert files == [
+        f"{name}-00000002.{suffix}"
+        for name, suffix in (("images", "faiss"), ("keypoints", "faiss"), ("published", "json"), ("texts", "faiss"))
+    ]
 
 
 def test_readers_query_without_error_while_a_writer_publishes(

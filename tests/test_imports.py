@@ -44,7 +44,7 @@ HOMES = {
         *MODELS,
     },
     "timm": {"search/timm_tower.py"},
-    "faiss": {"search/exact_index.py", "search/scan_index.py", "search/kinds.py"},
+    "faiss": {"search/exact_index.py", "search/scan_index.py", "search/kinds.py", "search/keypoint_index.py"},
     "sqlalchemy": {
         "search/catalog.py",
         "search/apply.py",
