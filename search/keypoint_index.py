@@ -29,7 +29,13 @@ _NEAREST = 8
 """Descriptors that each keypoint votes for, of the cells nearest to it."""
 
 _UNLIKE = 0.25
-"""Squared distance of RootSIFT descriptors at which one is a poor match, however much poorer the next are."""
+"""Squared distance of RootSIFT descriptors at which one is a poor match."""
+
+_LEAST_REACH = 1e-6
+_COMMON = 0.15
+"""What a good match weighs that has as many rivals as a keypoint may vote for: it may be of the frame of a screenshot,
+or the picture is here many times.
+"""
 
 _TRAINING_IMAGES = 4_000
 _IMAGES_AT_ONCE = 2_000
@@ -94,7 +100,7 @@ class KeypointIndex:
     def votes(self, pictures: Sequence[tuple[Features, Features]], count: int, least: float) -> list[list[Vote]]:
         """For each picture, given with its mirror image, the `count` images with the most votes, of at least `least`.
 
-        A match weighs the more, the nearer it is beside the farthest that the keypoint may vote for.
+        A match weighs the more, up to 1, the nearer it is beside the farthest that the keypoint may vote for.
         """
         sides = [side.descriptors for picture in pictures for side in picture]
         rows = np.concatenate([np.zeros((0, COMPONENTS), np.float32), *sides])
@@ -103,7 +109,8 @@ class KeypointIndex:
         distances, ids = self._search(rows)
         known = ids >= 0
         reach = np.where(known, distances, 0).max(axis=1, keepdims=True)
-        weights = 1 - distances[known] / np.broadcast_to(np.maximum(reach, _UNLIKE), ids.shape)[known]
+        rare = 1 - distances[known] / np.broadcast_to(np.maximum(reach, _LEAST_REACH), ids.shape)[known]
+        weights = np.maximum(rare, _COMMON * (1 - distances[known] / _UNLIKE))
         side = np.repeat(np.arange(len(sides)), [len(rows) for rows in sides])
         stride = int(ids.max()) + 1
         keys, at = np.unique((side[:, np.newaxis] * stride + ids)[known], return_inverse=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from benchmarks.edits import screenshot
 from indexer.bench_pictures import picture
 from search.changes import Changes, FileStamp, NewImage
 from search.collection import Collection
@@ -62,7 +64,8 @@ def test_votes_are_those_of_comparing_all_descriptors(collection: Collection, re
             nearest = np.argsort(distances, kind="stable")[:8]
             for place in nearest:
                 key = descriptors[place][0], flipped
-                weight = 1 - distances[place] / max(distances[nearest[-1]], 0.25)
+                rare = 1 - distances[place] / distances[nearest[-1]]
+                weight = max(rare, 0.15 * (1 - distances[place] / 0.25))
                 expected[key] = expected.get(key, 0) + weight
     assert votes[0].image_id == 3
     for vote in votes:
@@ -111,6 +114,22 @@ def test_a_picture_without_keypoints_votes_for_nothing(collection: Collection, r
     assert index.votes([plain, both(query_features(made(1)))], 5, 0) == [[], []]
     add(collection, {1: records[1]})
     assert KeypointIndex.of(collection.catalog.features, index).votes([plain], 5, 0) == [[]]
+
+
+def test_a_frame_that_many_share_does_not_hide_the_picture_in_it_nor_do_its_own_copies(
+    collection: Collection, records: dict[int, bytes]
+) -> None:
+    """Thirty screenshots have keypoints in common with the query, and twelve images all of them."""
+    framed = {number: record_of(screenshot(made(number), random.Random(number)), 64) for number in range(50, 80)}
+    copies = {100 + number: records[2] for number in range(12)}
+    add(collection, {number: records[number] for number in range(1, 40)} | framed | copies)
+    index = KeypointIndex.of(collection.catalog.features)
+    in_frame, copied = index.votes(
+        [both(query_features(screenshot(made(7), random.Random(7)))), both(query_features(made(2)))], 5, 2.0
+    )
+    assert 7 in {vote.image_id for vote in in_frame}
+    assert {vote.image_id for vote in copied} <= {2, *range(70, 82)}  # the ids of rows that were added last
+    assert len(copied) == 5
 
 
 def test_an_edit_is_found_that_the_model_puts_far_away(
