@@ -150,7 +150,7 @@ def look_up(collection: Collection, count: int) -> None:
 
 
 def add(collection: Collection, rows: Sequence[Record]) -> None:
-    vectors = unit_rows(np.random.default_rng(0), len(rows), IDENTITY.dim).astype(np.float16)
+    vectors = unit_rows(np.random.default_rng(0), len(rows), IDENTITY.dim)
     added = [
         NewImage(FileStamp(f"/{name}", 1, 1), name.encode(), Facts(*SIZE, "PNG"), vector, features=record)
         for (name, record), vector in zip(rows, vectors, strict=True)

@@ -91,7 +91,6 @@ def _edited(collection: Collection, known: Compared, ids: Ids, stop: threading.E
         return known
     new = np.setdiff1d(np.intersect1d(ids, index.image_ids()), known.images)
     members, found, done = set(ids.tolist()), set[tuple[int, int]](), 0
-    tried = set[tuple[int, int]]()
     for start in range(0, len(new), _IMAGES_AT_ONCE):
         if stop.is_set():
             break
@@ -102,14 +101,21 @@ def _edited(collection: Collection, known: Compared, ids: Ids, stop: threading.E
         for id_, of_image in votes.items():
             for vote in of_image:
                 pair = min(id_, vote.image_id), max(id_, vote.image_id)
-                if pair[0] == pair[1] or pair in tried or vote.image_id not in others:
+                if pair[0] == pair[1] or pair in found or vote.image_id not in others:
                     continue
-                tried.add(pair)
-                alignment = align_one(sides[id_][vote.flipped], others[vote.image_id], flipped=vote.flipped)
-                if alignment is not None and alignment.same:
+                if _same(sides[id_], others[vote.image_id], flipped=vote.flipped):
                     found.add(pair)
         done = start + len(some)
     return known.and_also(new[:done], np.array(sorted(found), np.int64))
+
+
+def _same(sides: tuple[Features, Features], image: Features, *, flipped: bool) -> bool:
+    """Whether one of two images is an edit of the other, of which either may be the one that has more keypoints."""
+    there = align_one(sides[flipped], image, flipped=flipped)
+    if there is not None and there.same:
+        return True
+    back = align_one(mirrored(image) if flipped else image, sides[0], flipped=flipped)
+    return back is not None and back.same
 
 
 def _features(records: Mapping[int, bytes]) -> dict[int, Features]:

@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from search.errors import BadQuery
 from search.filters import Filter
 from search.image import decode_picture, digest_of
@@ -72,7 +70,7 @@ def by_image(searcher: Searcher, data: bytes, *, k: int = 10, show_sensitive: bo
     copies = _with_digest(searcher, digest_of(data))
     if copies:
         query = QueryPicture.of_image(searcher.collection.catalog, copies[0].id)
-        term = VectorTerm(copies[0].vector.astype(np.float32))
+        term = VectorTerm(copies[0].vector)
         return _candidates(searcher, query, term, copies, k, show_sensitive=show_sensitive)
     image = decode_picture(data, max_pixels=MAX_PIXELS).image
     term = VectorTerm(searcher.embedder.encoder.encode_images([image])[0])
@@ -129,7 +127,7 @@ def _hits(searcher: Searcher, term: Term, image_ids: Sequence[int]) -> list[Hit]
     vector, catalog = searcher.embedder.embed(term), searcher.collection.catalog
     rows, stored = catalog.images(image_ids), catalog.stored("images", image_ids)
     return [
-        Hit("images", id_, float(stored[id_].astype(np.float32) @ vector), id_, Path(row.path), row.facts)
+        Hit("images", id_, float(stored[id_] @ vector), id_, Path(row.path), row.facts)
         for id_, row in rows.items()
         if id_ in stored
     ]

@@ -38,7 +38,13 @@ def both(features: Features) -> tuple[Features, Features]:
 def add(collection: Collection, records: dict[int, bytes]) -> None:
     """Rows with these records and any vector, named by their numbers."""
     rows = [
-        NewImage(FileStamp(f"/{number}.png", 1, 1), b"%d" % number, Facts(1, 1, "PNG"), np.eye(4)[0], features=record)
+        NewImage(
+            FileStamp(f"/{number}.png", 1, 1),
+            b"%d" % number,
+            Facts(1, 1, "PNG"),
+            np.eye(4, dtype=np.float32)[0],
+            features=record,
+        )
         for number, record in records.items()
     ]
     collection.catalog.apply(Changes(added=rows))
