@@ -24,7 +24,7 @@ _CELL = 100
 
 _MOST_BITS = 8
 _CODE_BYTES = 16
-_PROBES = 8
+_PROBES = 4
 _NEAREST = 8
 """Descriptors that each keypoint votes for, of the cells nearest to it."""
 
