@@ -23,7 +23,7 @@ _NEIGHBOURS = 21
 """Nearest of each image, itself among them. Larger groups hold together through their members."""
 
 _VOTED = 12
-_LEAST_VOTES = 2.0
+_LEAST_VOTES = 1.5
 """Images that share the most keypoints with one, itself among them, are verified, if they seem to share a few."""
 
 _IMAGES_AT_ONCE = 250

@@ -30,7 +30,7 @@ SAME: frozenset[Verdict] = frozenset({"identical", "identical-pixels", "edited"}
 """What says that a picture is in the collection."""
 
 _VOTED = 20
-_LEAST_VOTES = 2.0
+_LEAST_VOTES = 1.5
 """Images with the most keypoints of the query are verified, if they seem to have a few."""
 
 _NEAREST = 10
