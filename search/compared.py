@@ -14,7 +14,7 @@ from search.errors import CollectionError
 from search.files import replacing
 from search.index import Ids
 
-COMPARED_FILE = "duplicates.npz"
+COMPARED_FILE = "compared.npz"
 
 _RULES = 1
 """Another number when other pairs would be found: what was kept by older rules is not read."""

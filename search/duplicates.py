@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,7 +80,8 @@ def _compared(
     if kind == "similar":
         known["similar"] = _similar(collection, known.get("similar", Compared.none()), ids, stop)
     if any(name not in kept or not np.array_equal(kept[name].images, now.images) for name, now in known.items()):
-        save_compared(file, known)
+        with suppress(OSError):  # a collection that may only be read is searched all the same, in full each time
+            save_compared(file, known)
     kinds: tuple[DuplicateKind, ...] = ("edited",) if kind == "edited" else ("edited", "similar")
     return {name: known[name].pairs for name in kinds}
 

@@ -90,7 +90,7 @@ class QueryPicture:
 
 
 def verify(
-    query: QueryPicture, catalog: Catalog, image_ids: Sequence[int], flipped: Mapping[int, bool]
+    query: QueryPicture, catalog: Catalog, image_ids: Sequence[int], flipped: Mapping[int, bool] | None = None
 ) -> dict[int, Verified | None]:
     """Of each of these images that has a row whether the query shows it.
 
@@ -105,7 +105,7 @@ def verify(
     for id_ in records:
         image = unpacked(records[id_])
         found[id_] = _verified(
-            query, rows[id_], image, query.align(image, flipped.get(id_)), partial(catalog.digest, id_)
+            query, rows[id_], image, query.align(image, (flipped or {}).get(id_)), partial(catalog.digest, id_)
         )
     return found
 

@@ -167,5 +167,5 @@ def test_what_was_found_similar_is_kept_apart_from_edits(collection: Collection,
 def test_a_damaged_memory_is_refused_by_name(collection: Collection, index: Build, folder: Path) -> None:
     index(folder)
     (collection.directory / COMPARED_FILE).write_bytes(b"PK\x03\x04 nothing")
-    with pytest.raises(CollectionError, match=r"duplicates\.npz is damaged; remove it"):
+    with pytest.raises(CollectionError, match=r"compared\.npz is damaged; remove it"):
         found(collection, "edited")
