@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +54,7 @@ class Reader:
 
     preprocess: Preprocess
     max_pixels: int
-    known: Collection[bytes] = ()
+    known: Container[bytes] = ()
     short_side: int | None = None
     keypoints: int = 0
 

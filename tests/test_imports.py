@@ -87,6 +87,7 @@ HOMES = {
     },
     "matplotlib": {"indexer/plot.py"},
     "pyarrow": {"indexer/rows.py"},
+    "ray": {"indexer/distributed.py"},
     "watchfiles": {"indexer/watch.py"},
     "cv2": {"search/local_features.py", "search/alignment.py"},
     "rawpy": {"search/raw.py"},
