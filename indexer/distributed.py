@@ -45,11 +45,15 @@ _TASKS = 4
 
 
 class Pool(NamedTuple):
-    """How many actors encode, and what each takes of its machine."""
+    """How many actors encode, and what each takes of its machine; of a machine with few cores for its GPUs, parts."""
 
     actors: int
-    cores: int
+    cores: float
     gpus: int
+
+    @property
+    def threads(self) -> int:
+        return max(1, int(self.cores))
 
 
 @contextmanager
@@ -87,15 +91,15 @@ def pool_of(nodes: Iterable[Mapping[str, Any]], *, gpus: bool, actors: int | Non
         raise ClusterError("the Ray cluster has no machine with a CPU to offer: ray start --num-cpus N")
     if with_gpu:
         places = sum(int(resources["GPU"]) for resources in with_gpu)
-        cores = min(int(resources["CPU"] // resources["GPU"]) for resources in with_gpu)
+        cores = min(resources["CPU"] / resources["GPU"] for resources in with_gpu)
     else:
-        places, cores = len(having), min(int(resources["CPU"]) for resources in having)
+        places, cores = len(having), min(resources["CPU"] for resources in having)
         if actors and actors > places:
             cores, places = max(1, cores * places // actors), int(sum(resources["CPU"] for resources in having))
     if actors and actors > places:
         what = "GPUs" if with_gpu else "cores"
         raise ClusterError(f"{actors} actors are asked for and the cluster has {places} {what}; give --ray-actors less")
-    return Pool(actors or places, max(1, cores), 1 if with_gpu else 0)
+    return Pool(actors or places, cores, 1 if with_gpu else 0)
 
 
 def _reach(address: str) -> None:
@@ -147,7 +151,7 @@ class RayStage:
             fn_constructor_args=(
                 self._load,
                 identity,
-                replace(self._options, workers=self._pool.cores),
+                replace(self._options, workers=self._pool.threads),
                 Digests(known),
             ),
             batch_size=1,

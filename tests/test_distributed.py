@@ -168,6 +168,7 @@ def node(cores: float, gpus: float = 0, *, alive: bool = True) -> dict[str, Any]
         ([node(8), node(4)], {}, (2, 4, 0)),
         ([node(8), node(4), node(16, alive=False), node(0)], {}, (2, 4, 0)),
         ([node(16, 4), node(8, 1), node(64)], {}, (5, 4, 1)),
+        ([node(2, 4)], {}, (4, 0.5, 1)),
         ([node(16, 4)], {"gpus": False}, (1, 16, 0)),
         ([node(16, 4)], {"actors": 2}, (2, 4, 1)),
         ([node(8), node(8)], {"actors": 8}, (8, 2, 0)),
@@ -175,9 +176,11 @@ def node(cores: float, gpus: float = 0, *, alive: bool = True) -> dict[str, Any]
     ],
 )
 def test_a_gpu_has_an_encoder_else_a_machine(
-    nodes: list[dict[str, Any]], options: dict[str, Any], expected: tuple[int, int, int]
+    nodes: list[dict[str, Any]], options: dict[str, Any], expected: tuple[int, float, int]
 ) -> None:
-    assert pool_of(nodes, **{"gpus": True, **options}) == expected
+    pool = pool_of(nodes, **{"gpus": True, **options})
+    assert pool == expected
+    assert pool.threads == max(1, int(expected[1]))
 
 
 @pytest.mark.parametrize(
