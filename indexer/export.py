@@ -56,6 +56,7 @@ def export_set(
         shard = new_shard(folder, number, texts=counts["texts"] > 0)
         sizes = {"images": rows, "texts": rows}
         _write(shard, counted(islice(images, rows)), sizes, collection.identity.dim, progress)
+    folder.mkdir(parents=True, exist_ok=True)  # of an empty collection there is no shard
     _say_identity(folder / "encoder.json", collection.identity)
     return {"images": counts["images"], "texts": with_captions, "left_out": counts["texts"] - with_captions}
 

@@ -133,6 +133,12 @@ def test_a_collection_goes_out_as_a_set_and_comes_in_again(captioned: Collection
     assert verify(again).clean
 
 
+def test_an_empty_collection_is_a_set_without_shards(collection: Collection, tmp_path: Path) -> None:
+    counts = export_set(collection, tmp_path / "set", progress=lambda _: None)
+    assert counts == {"images": 0, "texts": 0, "left_out": 0}
+    assert [file.name for file in (tmp_path / "set").iterdir()] == ["encoder.json"]
+
+
 def test_a_set_reads_as_clip_retrieval_reads_one(
     captioned: Collection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
