@@ -28,6 +28,15 @@ def resize(factor: float) -> Edit:
     return edit
 
 
+def stretch(factor: float) -> Edit:
+    """Wider, and as high as before."""
+
+    def edit(image: Image.Image, _: random.Random) -> Image.Image:
+        return image.resize((round(image.width * factor), image.height), Image.Resampling.LANCZOS)
+
+    return edit
+
+
 def crop(area: float) -> Edit:
     """A part of the same aspect anywhere in the picture."""
 
@@ -150,6 +159,8 @@ def edits_beside(other: Image.Image) -> dict[str, Edit]:
         "logo": logo,
         "crop 30 %": crop(0.3),
         "side by side": beside(other),
+        "stretch to 4:3": stretch(4 / 3),
+        "stretch to 16:9": stretch(16 / 9),
         "crop 50 % + JPEG 30": both(crop(0.5), jpeg(30)),
         "flip + crop 80 %": both(mirror, crop(0.8)),
         "turn 90 + color": both(turn(90), color),

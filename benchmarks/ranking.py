@@ -25,6 +25,7 @@ from indexer.transfer import Files, import_files
 from search.background import BACKGROUND_TEXTS
 from search.collection import Collection
 from search.encoder import load_encoder
+from search.prompts import TEMPLATE_SETS, templates_of
 from search.query import IdTerm, Term, TextTerm
 from search.searcher import Searcher
 from search.settings import MAX_K, PROJECT
@@ -119,7 +120,21 @@ def photographs(folder: Path) -> None:
     searcher = searcher_of(collection, cached, BACKGROUND_TEXTS)
     print("photographs, f8k-mnv2")
     sentences(searcher, [(text, place) for place, some in enumerate(captions) for text in some])
-    pictures_with_words(searcher, within(names_in(labels_, [" ".join(some) for some in captions]), 10, 400))
+    named = names_in(labels_, [" ".join(some) for some in captions])
+    pictures_with_words(searcher, within(named, 10, 400))
+    templates(searcher_of(collection, encoder, BACKGROUND_TEXTS), within(named, 3, 400))
+
+
+def templates(searcher: Searcher, named: Named) -> None:
+    """Names by themselves, without an article, and as the mean of templates."""
+    relevant = np.stack([flags for _, flags in named.values()])
+    places = {id_: place for place, id_ in enumerate(ids_of(searcher))}
+    for name in ("", *TEMPLATE_SETS):
+        order = np.empty((len(named), len(places)), np.int64)
+        for number, text in enumerate(named):
+            hits = searcher.page([TextTerm(text)], k=MAX_K, templates=templates_of(name) if name else ()).hits
+            order[number] = [places[hit.id] for hit in hits]
+        print(f"  {len(named)} names, templates {name or 'none':9} mAP {mean_ap(order, relevant):.4f}")
 
 
 def sample(folder: Path) -> None:

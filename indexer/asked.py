@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from indexer import say
@@ -13,11 +15,12 @@ from indexer.build import Options
 from indexer.classify import Classified, classify_files
 from indexer.opening import load_by_name, loader_of
 from indexer.scan import scan
+from indexer.stage import LocalStage, MakeStage
 from search.classify import make_classifier
 from search.errors import CollectionError
 from search.loader import Loader
 from search.prompts import Label, templates_of
-from search.types import Root
+from search.types import EncoderIdentity, Root
 
 if TYPE_CHECKING:
     from search.encoder import Encoder
@@ -43,6 +46,21 @@ def pictures_of(arguments: Namespace) -> list[str]:
 def loader_for(arguments: Namespace) -> Loader:
     """What loads encoders as the options say."""
     return loader_of(arguments.device, arguments.runtime, tell=say.note)
+
+
+def stage_for(arguments: Namespace) -> AbstractContextManager[MakeStage]:
+    """Where a build reads and encodes files: here, or on the Ray cluster that is named. Raises ClusterError."""
+    if arguments.ray is None:
+        return nullcontext(LocalStage)
+    from indexer.distributed import ray_cluster  # ray is an extra, and slow to import
+
+    device = arguments.device.partition(":")[0]  # which GPU of its machine a worker has is Ray's to say
+    load = partial(_load_on_worker, replace(loader_for(arguments), device=device))
+    return ray_cluster(arguments.ray, actors=arguments.ray_actors, gpus=device != "cpu", load=load)
+
+
+def _load_on_worker(loader: Loader, identity: EncoderIdentity, threads: int) -> Encoder:
+    return replace(loader, threads=threads).of(identity)
 
 
 def encoder_for(arguments: Namespace) -> Encoder:

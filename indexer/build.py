@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,17 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.features import describe
-from indexer.load import Loaded, Reader, ahead
 from indexer.patience import Patience, Tell
 from indexer.plan import Plan, Work, make_plan
 from indexer.report import Report
 from indexer.resolve import Resolver
+from indexer.stage import LocalStage, MakeStage
 from search.background import BACKGROUND_TEXTS
-from search.changes import Changes, StoredVector
+from search.changes import Changes
 from search.collection import Collection
 from search.errors import NoTextTower
 from search.image import SCALED
-from search.long_texts import encode_long
 from search.settings import KEYPOINTS, MAX_PIXELS
 from search.types import IndexPolicy, Root
 
@@ -35,9 +33,6 @@ if TYPE_CHECKING:
 
 PUBLISH_SECONDS = 120
 """How often a long build makes its images searchable, while that takes a tenth of its time at most."""
-
-FILES_A_TRANSACTION = 1024
-"""Most files in one transaction, where few of them need the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +69,17 @@ def build(
     options: Options,
     progress: Progress,
     stop: threading.Event,
+    make_stage: MakeStage = LocalStage,
     tell: Tell = lambda _: None,
 ) -> Report:
     """Bring the collection up to date with `roots` and publish it; `load_encoder` is called if a file needs it.
 
+    `make_stage` says where files are read and encoded.
+
     The caller holds `collection.writing()`. When `stop` is set the batch in hand is finished and published. Running it
     again, after any end, goes on from there; with nothing changed it writes nothing. `tell` hears of what hangs.
     """
-    return _Build(collection, load_encoder, options, progress, Patience(tell, stop)).run(roots)
+    return _Build(collection, load_encoder, options, progress, Patience(tell, stop), make_stage).run(roots)
 
 
 class _Build:
@@ -92,12 +90,14 @@ class _Build:
         options: Options,
         progress: Progress,
         patience: Patience,
+        make_stage: MakeStage,
     ) -> None:
         self._collection = collection
         self._load_encoder = load_encoder
         self._options = options
         self._progress = progress
         self._patience, self._stop = patience, patience.stop
+        self._stage = make_stage(self._encoder, options, patience)
         self._report = Report()
         self._resolver = Resolver(collection.catalog, self._encode_texts, self._report, options.max_pixels)
         self._publish_at = time.monotonic() + options.publish_seconds
@@ -134,73 +134,19 @@ class _Build:
         known = self._collection.catalog.known_digests() if works else set()
         while works and not self._stop.is_set():
             total += len(works)
-            for items, vectors in self._encoded(works, known):
-                self._write(self._resolver.changes(items, vectors))
-                known.update(vectors)
-                done += len(items)
+            for encoded in self._stage.encode(works, known):
+                self._report.add(encoded)
+                self._write(self._resolver.changes(encoded.items, encoded.vectors))
+                known.update(encoded.vectors)
+                done += len(encoded.items)
                 self._progress(self._report, done, total)
                 self._publish_now_and_then()
             works, known = self._resolver.again, set()
             self._resolver.again = []
 
-    def _encoded(
-        self, works: Sequence[Work], known: set[bytes]
-    ) -> Iterator[tuple[list[Loaded], dict[bytes, StoredVector]]]:
-        """Batches of read files with the vectors of their new contents, by digest."""
-        encoder = self._encoder()
-        options = self._options
-        short_side = options.short_side(encoder)
-        reader = Reader(encoder.preprocess, options.max_pixels, known, short_side, options.keypoints)
-        sent: deque[tuple[list[Loaded], list[bytes]]] = deque()
-
-        def pixels() -> Iterator[NDArray[np.uint8]]:
-            for items in self._batches(works, reader):
-                new = {item.digest: item.pixels for item in items if item.pixels is not None}
-                sent.append((items, list(new)))
-                yield np.stack(list(new.values())) if new else np.empty((0, 1, 1, 3), np.uint8)
-
-        for rows in self._timed(encoder.encode_batches(pixels())):
-            items, digests = sent.popleft()
-            self._report.encoded += len(digests)
-            yield items, dict(zip(digests, rows, strict=True))
-
-    def _batches(self, works: Sequence[Work], reader: Reader) -> Iterator[list[Loaded]]:
-        """Read files, in batches of so many that need the model. A stop ends with what is in hand."""
-        options = self._options
-        look_ahead = options.batch_size + 2 * options.workers
-        waiting = self._patience.waiting
-        loaded = ahead(reader.read, works, workers=options.workers, look_ahead=look_ahead, waiting=waiting)
-        items: list[Loaded] = []
-        new = 0
-        started = time.perf_counter()
-        for item in loaded:
-            self._report.decode_seconds += item.seconds
-            items.append(item)
-            new += item.pixels is not None
-            if new == options.batch_size or len(items) == FILES_A_TRANSACTION or self._stop.is_set():
-                self._report.wait_seconds += time.perf_counter() - started
-                yield items
-                items, new, started = [], 0, time.perf_counter()
-            if self._stop.is_set():
-                return
-        if items:
-            yield items
-
-    def _timed(self, batches: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-        """The same batches; what it took to make them, less the waiting for files, is encoding."""
-        while True:
-            started, waited = time.perf_counter(), self._report.wait_seconds
-            rows = next(batches, None)
-            waited = self._report.wait_seconds - waited
-            self._report.encode_seconds += time.perf_counter() - started - waited
-            if rows is None:
-                return
-            yield rows
-
     def _encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         started = time.perf_counter()
-        encoder = self._encoder()
-        vectors = encode_long(encoder, texts) if self._options.split_captions else encoder.encode_texts(texts)
+        vectors = self._stage.encode_texts(texts)
         self._report.encode_seconds += time.perf_counter() - started
         return vectors
 

@@ -20,6 +20,7 @@ from indexer.options import (
     keypoints_option,
     model_option,
     positive,
+    ray_options,
     speed_options,
     templates_option,
     walk_options,
@@ -122,6 +123,8 @@ def parser() -> argparse.ArgumentParser:
         )
         keypoints_option(by_name[name])
         index_options(by_name[name])
+    for name in ("build", "update"):
+        ray_options(by_name[name])
     by_name["verify"].add_argument("--repair", action="store_true", help="make again what is derived, then check again")
     by_name["models"].add_argument(
         "--check", metavar="NAME", help="compare with the vectors that are published of this model"

@@ -16,7 +16,7 @@ from typing import IO
 from tqdm import tqdm
 
 from indexer import measure, say, say_measured
-from indexer.asked import classified, loader_for, options_of, pictures_of, root_of
+from indexer.asked import classified, loader_for, options_of, pictures_of, root_of, stage_for
 from indexer.build import build as run_build
 from indexer.duplicate_commands import duplicates as duplicates
 from indexer.labels import labels_in
@@ -25,6 +25,7 @@ from indexer.opening import LoadEncoder, load_by_name, loader_of, open_collectio
 from indexer.report import Report
 from indexer.roots import drop, merge
 from indexer.signals import stop_on_signals
+from indexer.stage import LocalStage, MakeStage
 from indexer.status import facts_of
 from indexer.table import Form, Table
 from indexer.tag import tag_collection
@@ -46,23 +47,24 @@ from search.verify import verify as find_problems
 
 def build(arguments: Namespace) -> int:
     asked = [root_of(folder, arguments) for folder in arguments.folders]
-    collection, load = open_or_create(
-        arguments.collection, model=arguments.model, precision=arguments.precision, loader=loader_for(arguments)
-    )
-    with closing(collection), collection.writing():
-        followed = collection.catalog.roots()
-        walk, follow = merge(followed, asked)
-        if follow != followed:
-            collection.catalog.follow(follow)
-        with stop_on_signals() as stop:
-            report = _run(collection, walk, load, arguments, stop)
+    with stage_for(arguments) as make_stage:
+        collection, load = open_or_create(
+            arguments.collection, model=arguments.model, precision=arguments.precision, loader=loader_for(arguments)
+        )
+        with closing(collection), collection.writing():
+            followed = collection.catalog.roots()
+            walk, follow = merge(followed, asked)
+            if follow != followed:
+                collection.catalog.follow(follow)
+            with stop_on_signals() as stop:
+                report = _run(collection, walk, load, arguments, stop, make_stage)
     return _tell(report, arguments)
 
 
 def update(arguments: Namespace) -> int:
     collection, load = open_collection(arguments.collection, loader=loader_for(arguments))
-    with closing(collection), collection.writing(), stop_on_signals() as stop:
-        report = _run(collection, collection.catalog.roots(), load, arguments, stop)
+    with closing(collection), collection.writing(), stage_for(arguments) as make_stage, stop_on_signals() as stop:
+        report = _run(collection, collection.catalog.roots(), load, arguments, stop, make_stage)
     return _tell(report, arguments)
 
 
@@ -177,7 +179,12 @@ def _check(arguments: Namespace) -> int:
 
 
 def _run(
-    collection: Collection, roots: Sequence[Root], load: LoadEncoder, arguments: Namespace, stop: threading.Event
+    collection: Collection,
+    roots: Sequence[Root],
+    load: LoadEncoder,
+    arguments: Namespace,
+    stop: threading.Event,
+    make_stage: MakeStage = LocalStage,
 ) -> Report:
     """One build with a progress bar, if stderr is a terminal."""
     asked = replace(
@@ -194,7 +201,9 @@ def _run(
             bar.set_postfix(new=report.new, failed=report.failed, refresh=False)
             bar.update(done - bar.n)
 
-        return run_build(collection, roots, load, options=asked, progress=show, stop=stop, tell=say.note)
+        return run_build(
+            collection, roots, load, options=asked, progress=show, stop=stop, make_stage=make_stage, tell=say.note
+        )
 
 
 def _classify(

@@ -1,4 +1,4 @@
-"""The verb duplicates: a collection -> its groups of copies, in words, JSON, CSV or bare paths. Nothing is deleted."""
+"""The verb duplicates: a collection -> its groups of copies, told and kept for the page. No picture is deleted."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 from indexer import say
@@ -17,7 +18,9 @@ from indexer.signals import stop_on_signals
 from search.bulk import ImageFile
 from search.collection import Collection
 from search.duplicates import Group, find_duplicates
+from search.errors import CollectionError
 from search.exit_codes import INTERRUPTED, NO, OK
+from search.found_duplicates import FoundDuplicates
 
 _COLUMNS = ("id", "path", "width", "height", "format", "size_bytes")
 
@@ -25,7 +28,10 @@ _COLUMNS = ("id", "path", "width", "height", "format", "size_bytes")
 def duplicates(arguments: Namespace) -> int:
     """Say which images are one picture; NO where there are none."""
     with closing(Collection.open(arguments.collection)) as collection, stop_on_signals() as stop:
+        generation = collection.catalog.state().generation
         groups = find_duplicates(collection, arguments.kind, stop=stop)
+        if not stop.is_set():
+            _keep(FoundDuplicates.now(arguments.kind, generation, groups), collection.directory)
         images = collection.catalog.counts()["images"]
         without = images - collection.catalog.features.totals().images
     if without and arguments.kind != "identical":
@@ -38,6 +44,14 @@ def duplicates(arguments: Namespace) -> int:
         say.note("interrupted: there may be more")
         return INTERRUPTED
     return OK if groups else NO
+
+
+def _keep(found: FoundDuplicates, directory: Path) -> None:
+    """For the page that shows them. What was found is told all the same where it cannot be kept."""
+    try:
+        found.keep(directory)
+    except (OSError, CollectionError) as error:
+        say.note(f"not kept for the page of duplicates: {error}")
 
 
 def _told(groups: Sequence[Group], arguments: Namespace) -> str:

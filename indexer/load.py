@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,7 +67,7 @@ class Reader:
 
     preprocess: Preprocess
     max_pixels: int
-    known: Collection[bytes] = ()
+    known: Container[bytes] = ()
     short_side: int | None = None
     keypoints: int = 0
 

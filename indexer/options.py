@@ -73,6 +73,21 @@ def speed_options(verb: argparse.ArgumentParser, settings: Settings) -> None:
     )
 
 
+def ray_options(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="read and encode on the machines of a Ray cluster: its host:port, auto for the one that this machine is "
+        "in, or local to start one here",
+    )
+    verb.add_argument(
+        "--ray-actors",
+        type=positive,
+        metavar="N",
+        help="encoders on the cluster (default: one a GPU, else one a machine)",
+    )
+
+
 def templates_option(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--templates",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from indexer.stage import Encoded
 
 
 @dataclass(slots=True)
@@ -12,6 +15,7 @@ class Report:
     before without local features and have them now.
 
     `decode_seconds` is the sum over the loader's threads; `wait_seconds` is how long the encoder had nothing to do.
+    On a cluster these and `encode_seconds` are sums over its encoders.
     `unreadable` says why of each place that the walk could not look into, `bad_captions` what was left out of which
     caption file.
     """
@@ -34,6 +38,13 @@ class Report:
     interrupted: bool = False
     unreadable: dict[str, str] = field(default_factory=dict)
     bad_captions: dict[str, None] = field(default_factory=dict)
+
+    def add(self, encoded: Encoded) -> None:
+        """Count what went through the model, and the time of the stages before the catalog."""
+        self.encoded += len(encoded.vectors)
+        self.decode_seconds += encoded.decode_seconds
+        self.wait_seconds += encoded.wait_seconds
+        self.encode_seconds += encoded.encode_seconds
 
     @property
     def wrote(self) -> bool:

@@ -37,7 +37,7 @@ class _Batch:
         """The row stays, under the path and with the captions that its file has now, if these could be read."""
         self.changes.restamped[row] = item.stamp
         if not item.captions.unread:
-            self.kept[row] = _captions(facts, item)
+            self.kept[row] = captions_of(facts, item)
 
 
 class Resolver:
@@ -138,7 +138,7 @@ class Resolver:
     def _with_captions(self, batch: _Batch) -> Changes:
         current = self._catalog.captions(list(batch.kept))
         recaption = {row: texts for row, texts in batch.kept.items() if list(texts) != current.get(row, [])}
-        captions = [_captions(facts, item) for item, facts, _ in batch.added]
+        captions = [captions_of(facts, item) for item, facts, _ in batch.added]
         vectors = self._text_vectors(chain(*recaption.values(), *captions))
         changes = batch.changes
         changes.recaptioned = {row: _pairs(texts, vectors) for row, texts in recaption.items()}
@@ -160,7 +160,7 @@ class Resolver:
         return vectors
 
 
-def _captions(facts: Facts, item: Loaded) -> tuple[str, ...]:
+def captions_of(facts: Facts, item: Loaded) -> tuple[str, ...]:
     """The caption inside the file, then those beside it, each once."""
     return tuple(dict.fromkeys([*([facts.caption] if facts.caption else []), *item.captions.captions]))
 

@@ -64,10 +64,15 @@ def read_rows(file: Path) -> Iterator[Row]:
 
 
 @contextmanager
-def writing_rows(file: Path) -> Iterator[Write]:
-    """Call what this gives with rows, as often as there are some; `file` is there, whole, when the block ends."""
-    writing = _writing_parquet if _is_parquet(file) else _writing_json
-    with replacing(file) as aside, writing(aside) as write:
+def writing_rows(file: Path, columns: Mapping[str, type] = COLUMNS) -> Iterator[Write]:
+    """Call what this gives with rows, as often as there are some; `file` is there, whole, when the block ends.
+
+    JSON has what rows have, parquet the `columns` with their types.
+    """
+    with (
+        replacing(file) as aside,
+        _writing_parquet(aside, columns) if _is_parquet(file) else _writing_json(aside) as write,
+    ):
         yield write
 
 
@@ -128,10 +133,10 @@ def _read_parquet(file: Path) -> Iterator[Any]:
 
 
 @contextmanager
-def _writing_parquet(file: Path) -> Iterator[Write]:
+def _writing_parquet(file: Path, columns: Mapping[str, type]) -> Iterator[Write]:
     arrow, parquet = _pyarrow(file)
     types = {str: arrow.string(), int: arrow.int64(), float: arrow.float64(), list: arrow.list_(arrow.string())}
-    schema = arrow.schema([(name, types[kind]) for name, kind in COLUMNS.items()])
+    schema = arrow.schema([(name, types[kind]) for name, kind in columns.items()])
     with parquet.ParquetWriter(file, schema) as writer:
 
         def write(rows: Sequence[Row]) -> None:

@@ -1,51 +1,32 @@
-"""Vectors and rows in files -> a collection, without a model; and a collection -> files."""
+"""Vectors and rows in files -> a collection, without a model."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
-from indexer.described import Described, read_row, write_row
+from numpy.typing import NDArray
+
+from indexer.described import Described, read_row
+from indexer.layouts import Files, own_row
 from indexer.report import Report
-from indexer.rows import Row, read_rows, writing_rows
-from indexer.vectors import open_vectors, stored_rows, writing_vectors
+from indexer.rows import Row, read_rows
+from indexer.vectors import open_vectors, stored_rows
 from search.catalog import Catalog
 from search.changes import Caption, Changes, NewImage
 from search.collection import Collection
 from search.errors import BadImport
-from search.files import replacing
 from search.types import EncoderIdentity
 
 ROWS_A_TRANSACTION = 4096
 
 Progress = Callable[[int], object]
 """Called with the number of rows that were done since the last time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Files:
-    """Where vectors (.npy) and rows are: of images, of their captions if any, and the encoder's identity if it is said.
-
-    A row is for the vector at its place. The vectors of captions follow each other as the rows name these.
-    """
-
-    vectors: Path
-    rows: Path
-    texts: Path | None = None
-    encoder: Path | None = None
-
-
-def files_in(folder: Path) -> Files:
-    """The files of an export; its rows are JSON unless there is parquet alone."""
-    rows = [folder / f"image_rows{ending}" for ending in (".json", ".parquet")]
-    found = next((file for file in rows if file.exists()), rows[0])
-    return Files(folder / "image_vectors.npy", found, folder / "text_vectors.npy", folder / "encoder.json")
 
 
 def said_identity(file: Path) -> EncoderIdentity:
@@ -64,13 +45,13 @@ def dim_of(files: Files) -> int:
     return int(open_vectors(files.vectors).shape[1])
 
 
-def check(files: Files, dim: int, catalog: Catalog | None) -> int:
+def check(shards: Sequence[Files], dim: int, catalog: Catalog | None) -> int:
     """How many rows there are, if all of them can be imported into the catalog; BadImport names the first that cannot.
 
     Paths may come once. One that the catalog holds must have the vector that it has there.
     """
     seen: set[str] = set()
-    for start, images in _batches(files, dim):
+    for files, start, images in _batches(shards, dim):
         paths = [image.stamp.path for image in images]
         for number, path in enumerate(paths, start):
             if path in seen:
@@ -88,14 +69,16 @@ def check(files: Files, dim: int, catalog: Catalog | None) -> int:
     return len(seen)
 
 
-def import_files(collection: Collection, files: Files, *, progress: Progress, stop: threading.Event) -> Report:
+def import_files(
+    collection: Collection, shards: Sequence[Files], *, progress: Progress, stop: threading.Event
+) -> Report:
     """Add the rows that the collection does not hold yet, and publish. The caller holds `writing()` and has checked.
 
     After any end the same call goes on from there.
     """
     report, started, started_at = Report(), time.perf_counter(), datetime.now(UTC).replace(tzinfo=None)
     catalog = collection.catalog
-    for _, images in _batches(files, collection.identity.dim):
+    for _, _, images in _batches(shards, collection.identity.dim):
         held = catalog.vectors_at([image.stamp.path for image in images])
         added = [image for image in images if image.stamp.path not in held]
         if added:
@@ -113,35 +96,20 @@ def import_files(collection: Collection, files: Files, *, progress: Progress, st
     return report
 
 
-def export_files(collection: Collection, files: Files, *, progress: Progress) -> dict[str, int]:
-    """Write all images, and their captions where there is a file for their vectors. Returns the counts of both.
-
-    The caller holds `writing()`. Files of the same names are replaced, each by one that is whole.
-    """
-    counts, dim = collection.catalog.counts(), collection.identity.dim
-    files.vectors.parent.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as open_files:
-        write_rows = open_files.enter_context(writing_rows(files.rows))
-        write_images = open_files.enter_context(writing_vectors(files.vectors, counts["images"], dim))
-        write_texts = files.texts and open_files.enter_context(writing_vectors(files.texts, counts["texts"], dim))
-        for images in collection.catalog.stored_images(ROWS_A_TRANSACTION):
-            write_rows([write_row(image, captions=bool(files.texts)) for image in images])
-            write_images(image.vector for image in images)
-            if write_texts:
-                write_texts(vector for image in images for _, vector in image.captions)
-            progress(len(images))
-    if files.encoder:
-        with replacing(files.encoder) as aside:
-            aside.write_text(collection.identity.to_json() + "\n", encoding="utf-8")
-    return {"images": counts["images"], "texts": counts["texts"] if files.texts else 0}
+def _batches(shards: Sequence[Files], dim: int) -> Iterator[tuple[Files, int, list[NewImage]]]:
+    """Some thousand rows of a shard at a time, and the number of the first. BadImport at the first bad one."""
+    for files in shards:
+        for start, images in _batches_of(files, dim):
+            yield files, start, images
 
 
-def _batches(files: Files, dim: int) -> Iterator[tuple[int, list[NewImage]]]:
-    """Some thousand rows at a time: the number of the first, and the images. BadImport at the first bad one."""
+def _batches_of(files: Files, dim: int) -> Iterator[tuple[int, list[NewImage]]]:
     vectors, rows = open_vectors(files.vectors, dim), read_rows(files.rows)
+    if files.of_set:
+        rows = (own_row(row, texts=files.texts is not None) for row in rows)
     captions = _Captions(files, dim)
     for start in range(0, len(vectors), ROWS_A_TRANSACTION):
-        some = stored_rows(vectors, start, start + ROWS_A_TRANSACTION, files.vectors)
+        some = stored_rows(vectors, range(start, min(start + ROWS_A_TRANSACTION, len(vectors))), files.vectors)
         described = [_described(row, number, files) for number, row in enumerate(islice(rows, len(some)), start)]
         if len(described) < len(some):
             raise _uneven(files, len(vectors), start + len(described))
@@ -186,13 +154,27 @@ class _Captions:
             if count:
                 raise BadImport(f"{self._files.rows} has captions: give their vectors, --texts FILE")
             return [[] for _ in captions]
+        if self._files.of_set:
+            return self._take_by_row(captions, self._vectors, self._files.texts)
         end = self._next + count
         if end > len(self._vectors):
             raise BadImport(f"{self._files.texts} has {len(self._vectors):,} vectors, and the rows name more captions")
-        stored = iter(stored_rows(self._vectors, self._next, end, self._files.texts))
+        stored = iter(stored_rows(self._vectors, range(self._next, end), self._files.texts))
         self._next = end
+        return [[Caption(text, next(stored)) for text in texts] for texts in captions]
+
+    def _take_by_row(
+        self, captions: Sequence[tuple[str, ...]], vectors: NDArray[Any], file: Path
+    ) -> list[list[Caption]]:
+        """Of a set, whose rows have a vector each; that of a row without a caption may be anything."""
+        places = [self._next + place for place, texts in enumerate(captions) if texts]
+        self._next += len(captions)
+        if self._next > len(vectors):
+            raise BadImport(f"{file} has {len(vectors):,} vectors, and {self._files.rows} has more rows")
+        stored = iter(stored_rows(vectors, places, file))
         return [[Caption(text, next(stored)) for text in texts] for texts in captions]
 
     def end(self) -> None:
         if self._vectors is not None and self._next < len(self._vectors):
-            raise BadImport(f"{self._files.texts} has {len(self._vectors):,} vectors for {self._next:,} captions")
+            what = "rows" if self._files.of_set else "captions"
+            raise BadImport(f"{self._files.texts} has {len(self._vectors):,} vectors for {self._next:,} {what}")

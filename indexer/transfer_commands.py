@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from tqdm import tqdm
 
 from indexer import say
+from indexer.export import export_files, export_set
+from indexer.layouts import Files, files_in, is_set, shards_in
 from indexer.opening import Tell, identity_of
 from indexer.signals import stop_on_signals
-from indexer.transfer import Files, check, dim_of, export_files, files_in, import_files, said_identity
+from indexer.transfer import check, dim_of, import_files, said_identity
+from indexer.transfer_options import CLIP_RETRIEVAL
 from search.collection import Collection
 from search.errors import BadImport
 from search.exit_codes import INTERRUPTED, OK
@@ -24,10 +28,10 @@ from search.types import EncoderIdentity
 def import_(arguments: Namespace) -> int:
     if arguments.folder and is_snapshot(arguments.folder):
         return _restore(arguments)
-    files = _files(arguments)
-    collection = _open(arguments.collection, files, model=arguments.model, tell=say.note)
+    shards = _shards(arguments)
+    collection = _open(arguments.collection, shards, model=arguments.model, tell=say.note)
     with closing(collection), collection.writing(), stop_on_signals() as stop, _bar() as bar:
-        report = import_files(collection, files, progress=bar.update, stop=stop)
+        report = import_files(collection, shards, progress=bar.update, stop=stop)
     say.result(report.to_dict(), say.report(report), arguments)
     return INTERRUPTED if report.interrupted else OK
 
@@ -35,6 +39,8 @@ def import_(arguments: Namespace) -> int:
 def export(arguments: Namespace) -> int:
     if arguments.snapshot:
         return _snapshot(arguments)
+    if arguments.layout == CLIP_RETRIEVAL:
+        return _export_set(arguments)
     files = _files(arguments)
     with (
         closing(Collection.open(arguments.collection)) as collection,
@@ -66,32 +72,59 @@ def _restore(arguments: Namespace) -> int:
     return OK
 
 
+def _export_set(arguments: Namespace) -> int:
+    if _named(arguments) or not arguments.folder:
+        raise BadImport(f"--layout {CLIP_RETRIEVAL} names its files itself; give the folder alone")
+    with closing(Collection.open(arguments.collection)) as collection, collection.writing(), _bar() as bar:
+        counts = export_set(collection, arguments.folder, progress=bar.update)
+    words = f"{counts['images']:,} images, {counts['texts']:,} of them with a caption, are in {arguments.folder}"
+    left = f"; {counts['left_out']:,} further captions are left out: a row has one" if counts["left_out"] else ""
+    say.result(counts, words + left, arguments)
+    return OK
+
+
+def _shards(arguments: Namespace) -> list[Files]:
+    """The shards of an embedding set, or the files as they are named, which are one."""
+    if not (arguments.folder and is_set(arguments.folder)):
+        return [_files(arguments)]
+    named = _named(arguments)
+    if further := sorted(named.keys() - {"encoder"}):
+        raise BadImport(
+            f"{arguments.folder} is an embedding set: leave --{further[0]} out, it has a file for each shard"
+        )
+    return [replace(shard, **named) for shard in shards_in(arguments.folder)]
+
+
+def _named(arguments: Namespace) -> dict[str, Any]:
+    named = {name: getattr(arguments, name) for name in ("vectors", "rows", "texts", "encoder")}
+    return {name: file for name, file in named.items() if file}
+
+
 def _files(arguments: Namespace) -> Files:
     """The files of the folder, those that are named instead of or before it. Raises BadImport where there are none."""
-    named = {name: getattr(arguments, name) for name in ("vectors", "rows", "texts", "encoder")}
-    given = {name: file for name, file in named.items() if file}
+    given = _named(arguments)
     if arguments.folder:
         files = files_in(arguments.folder)
         if arguments.verb == "import":
             files = _that_exist(files)
         return replace(files, **given)
-    if not (named["vectors"] and named["rows"]):
+    if not given.keys() >= {"vectors", "rows"}:
         raise BadImport("name the folder, or the files with --vectors FILE.npy --rows FILE.json")
-    return Files(**named)
+    return Files(**given)
 
 
-def _open(directory: Path, files: Files, *, model: str | None, tell: Tell) -> Collection:
-    """The collection that takes in `files`, which can be imported whole; made if there is none.
+def _open(directory: Path, shards: Sequence[Files], *, model: str | None, tell: Tell) -> Collection:
+    """The collection that takes in `shards`, which can be imported whole; made if there is none.
 
     Raises BadImport, and EncoderMismatch for vectors of another encoder than the collection's.
     """
-    identity = _identity(files, model, tell)
+    identity = _identity(shards[0], model, tell)
     collection = Collection.open(directory) if Collection.exists(directory) else None
     if collection and identity:
         collection.require(identity)
     if not (known := collection.identity if collection else identity):
         raise BadImport("say whose vectors these are: --model NAME, or --encoder FILE from an export")
-    count = check(files, known.dim, collection.catalog if collection else None)
+    count = check(shards, known.dim, collection.catalog if collection else None)
     tell(f"{count:,} rows are sound")
     collection = collection or Collection.create(directory, known)
     if identity and not identity.is_claim:

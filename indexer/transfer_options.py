@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+LAYOUTS = (OWN, CLIP_RETRIEVAL) = ("own", "clip-retrieval")
+
 
 def import_options(verb: argparse.ArgumentParser) -> None:
-    _files(verb, "folder of an export")
+    _files(verb, "folder of an export, or of an embedding set in the layout of clip-retrieval")
     verb.add_argument(
         "--model", metavar="M", help="whose vectors these are, as for build; it need not be on this machine"
     )
@@ -19,6 +21,13 @@ def export_options(verb: argparse.ArgumentParser) -> None:
         "--snapshot",
         action="store_true",
         help="write the whole catalog as it is at one moment, even while a build runs; import restores it",
+    )
+    verb.add_argument(
+        "--layout",
+        choices=LAYOUTS,
+        default=OWN,
+        help="own: everything, to import again; clip-retrieval: shards as the public embedding sets have them, with "
+        "one caption an image (default: %(default)s)",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,16 +35,16 @@ def open_vectors(file: Path, dim: int | None = None) -> NDArray[Any]:
     return vectors
 
 
-def stored_rows(vectors: NDArray[Any], start: int, end: int, file: Path) -> Vectors:
+def stored_rows(vectors: NDArray[Any], places: Sequence[int], file: Path) -> Vectors:
     """Rows as the catalog keeps them. float32 of unit length stay bit for bit; other lengths are made 1."""
-    some = np.array(vectors[start:end])
+    some = np.array(vectors[np.array(places, np.intp)])
     exact = some.astype(np.promote_types(some.dtype, np.float32))
     with np.errstate(over="ignore", invalid="ignore"):
         lengths = np.linalg.norm(exact, axis=1, keepdims=True)
     usable = (np.isfinite(lengths) & (lengths > 0))[:, 0]
     if not usable.all():
-        first, bad = start + int(np.argmin(usable)), int((~usable).sum())
-        raise BadImport(f"{file}: vector {first} is zero or not finite, with {bad - 1} more up to {start + len(some)}")
+        first, bad = places[int(np.argmin(usable))], int((~usable).sum())
+        raise BadImport(f"{file}: vector {first} is zero or not finite, with {bad - 1} more up to {places[-1] + 1}")
     lengths[np.abs(lengths - 1) <= _ROUNDING] = 1
     rows: Vectors = (exact / lengths).astype(STORED)
     return rows

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from search.encoder import Encoder, load_encoder
     from search.errors import SearchError
     from search.filters import Filter
-    from search.searcher import Page, Searcher
+    from search.paging import Page
+    from search.searcher import Searcher
     from search.types import EncoderIdentity, Facts, Hit
 
 _MODULES = {
@@ -31,7 +32,7 @@ _MODULES = {
     "Facts": "search.types",
     "Filter": "search.filters",
     "Hit": "search.types",
-    "Page": "search.searcher",
+    "Page": "search.paging",
     "SearchError": "search.errors",
     "Searcher": "search.searcher",
     "load_encoder": "search.encoder",

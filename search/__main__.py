@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -13,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from search.errors import BadPicture, SearchError
 from search.exit_codes import ERROR, INTERRUPTED, NO, OK
+from search.prompts import TEMPLATE_SETS, templates_of
 from search.settings import MAX_K, Settings
+from search.tell import Form, hit_lines, lookup_lines
 from search.types import HIDE, RANKINGS, RUNTIMES, SENSITIVE, SHOW, TARGETS, Answer
 
 if TYPE_CHECKING:
     from search.collection import Collection
-    from search.lookup import Candidate
     from search.searcher import Searcher
 
 
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     _remark(answer)
-    _print(answer, arguments)
+    _write(hit_lines(answer, _form(arguments)))
     return OK if answer.hits else NO
 
 
@@ -95,6 +95,18 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--exact", action="store_true", help="compare every vector, even where an index of codes is good enough"
     )
+    parser.add_argument(
+        "--group", action="store_true", help="near-identical hits as one: the first of them, with how many there are"
+    )
+    parser.add_argument(
+        "--diverse", action="store_true", help="what shows something else before more of the same (docs/RANKING.md)"
+    )
+    parser.add_argument(
+        "--templates",
+        default="",
+        metavar="T",
+        help=f"the mean of a text in all of these stands for it: {', '.join(TEMPLATE_SETS)}, or your own with {{}}",
+    )
     parser.add_argument("--device", default=settings.device, metavar="D", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
         "--runtime",
@@ -130,6 +142,9 @@ def _asked_of_server(arguments: argparse.Namespace, settings: Settings) -> Answe
         sensitive=arguments.sensitive,
         ranking=arguments.ranking,
         exact=arguments.exact,
+        group=arguments.group,
+        diverse=arguments.diverse,
+        templates=arguments.templates,
         collection=arguments.collection and str(arguments.collection),
         token=settings.token,
     )
@@ -153,6 +168,9 @@ def _searched(arguments: argparse.Namespace, settings: Settings) -> Answer:
             where=where,
             ranking=arguments.ranking,
             exact=arguments.exact,
+            group=arguments.group,
+            diverse=arguments.diverse,
+            templates=templates_of(arguments.templates) if arguments.templates else (),
         )
         if not page.hits and not len(collection.index(arguments.target)):
             _note(f"{directory} holds no {arguments.target} yet")
@@ -182,7 +200,7 @@ def _looked_up(arguments: argparse.Namespace, settings: Settings) -> int:
     """Tell of each picture what it is; NO unless all are in the collection."""
     from search.collection import Collection
     from search.image import read_file
-    from search.lookup import SAME, by_image
+    from search.lookup import by_image
 
     show = arguments.sensitive == SHOW
     found = {}
@@ -193,25 +211,8 @@ def _looked_up(arguments: argparse.Namespace, settings: Settings) -> int:
                 found[file] = by_image(searcher, read_file(file), k=arguments.k, show_sensitive=show)
             except BadPicture as error:
                 raise BadPicture(f"{file}: {error}") from error
-    same = {file: [one for one in candidates if one.verdict in SAME] for file, candidates in found.items()}
-    if arguments.json:
-        rows = [
-            {"file": str(file), "found": bool(same[file]), "candidates": [one.to_dict() for one in candidates]}
-            for file, candidates in found.items()
-        ]
-        _write([json.dumps({"lookups": rows}, indent=2)])
-    elif arguments.paths:
-        _write([str(one.hit.path) for candidates in same.values() for one in candidates])
-    else:
-        _write([line for file, candidates in found.items() for line in _lines(file, candidates, same[file])])
-    return OK if all(same.values()) else NO
-
-
-def _lines(file: Path, candidates: Sequence[Candidate], same: Sequence[Candidate]) -> list[str]:
-    if same:
-        return [f"{one.verdict:16}  id:{one.hit.image_id:<7} {one.hit.path}  is {file}" for one in same]
-    untold = any(one.verdict == "unverified" for one in candidates)
-    return [f"{'cannot tell' if untold else 'not here':16}  {'':10} {file}"]
+    _write(lookup_lines(found, _form(arguments)))
+    return OK if all(any(one.is_same for one in candidates) for candidates in found.values()) else NO
 
 
 def _remark(answer: Answer) -> None:
@@ -226,22 +227,12 @@ def _note(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def _print(answer: Answer, arguments: argparse.Namespace) -> None:
-    """Paths go out byte by byte as they are on the disk, whatever their encoding."""
-    hits = answer.hits
-    if arguments.json:
-        rows = [{**hit.to_dict(), "tags": [tag._asdict() for tag in answer.tags.get(hit.image_id, ())]} for hit in hits]
-        lines = [json.dumps({"hits": rows}, indent=2)]
-    elif arguments.paths:
-        lines = [str(hit.path) for hit in hits]
-    else:
-        lines = [
-            f"{hit.score:.4f}  id:{hit.image_id:<7} {hit.path}" + (f"  {hit.text}" if hit.text else "") for hit in hits
-        ]
-    _write(lines)
+def _form(arguments: argparse.Namespace) -> Form:
+    return "json" if arguments.json else "paths" if arguments.paths else "words"
 
 
 def _write(lines: Sequence[str]) -> None:
+    """Paths go out byte by byte as they are on the disk, whatever their encoding."""
     sys.stdout.buffer.write(b"".join(os.fsencode(line) + b"\n" for line in lines))
     sys.stdout.flush()
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -16,6 +17,12 @@ MIN_AGREEMENT = 0.75
 MIN_OVERLAP = 0.4
 """From all of these on a picture is the same. On photographs no edit that was measured had an agreement below 0.81, and
 no two in the same frame above 0.75, but for those that shared a tenth of their area or a sixth, such as a logo."""
+
+MAX_STRETCH = 2.0
+"""How many times farther one direction may be stretched than another: 4:3 made 16:9 or square is 1.3 to 1.8 times."""
+
+_MIN_INLIERS_STRETCHED = 6
+"""Three pairs fix an affine map, two a similarity: it takes more to say as much."""
 
 _RATIO = 0.85
 _NEAR_PX = 6.0
@@ -79,27 +86,41 @@ class Alignment:
 def align(query: Features, reflected: Features, image: Features) -> Alignment | None:
     """The better of the query and of `reflected`, its mirror image, in which `image` lies; None where it is in neither.
 
-    `grey` of these may have any size. Lowe's ratio test, then a similarity by RANSAC.
+    `grey` of these may have any size.
     """
-    found = [_align(picture, image, flipped=flipped) for picture, flipped in ((query, False), (reflected, True))]
+    found = [align_one(picture, image, flipped=flipped) for picture, flipped in ((query, False), (reflected, True))]
     return max((alignment for alignment in found if alignment), key=lambda one: (one.same, one.inliers), default=None)
 
 
-def _align(query: Features, image: Features, *, flipped: bool) -> Alignment | None:
+def align_one(query: Features, image: Features, *, flipped: bool) -> Alignment | None:
+    """How `image` lies in the query, which is the mirror image of what was asked where `flipped`; None if it does not.
+
+    Lowe's ratio test, then a similarity by RANSAC; where that says nothing, an affine map, which may stretch a picture.
+    """
     pairs = _matched(query, image)
-    if len(pairs.query) < MIN_INLIERS:
+    found = _fitted(query, image, pairs, flipped, cv2.estimateAffinePartial2D, MIN_INLIERS)
+    if found is None or not found.same:
+        stretched = _fitted(query, image, pairs, flipped, cv2.estimateAffine2D, _MIN_INLIERS_STRETCHED)
+        found = stretched if stretched is not None and stretched.same else found
+    return found
+
+
+def _fitted(
+    query: Features, image: Features, pairs: Pairs, flipped: bool, fit: Callable[..., Any], least: int
+) -> Alignment | None:
+    """What `fit` makes of the pairs, if it is no wild guess: no more than MAX_STRETCH, and `least` pairs agree."""
+    if len(pairs.query) < least:
         return None
-    fitted, kept = cv2.estimateAffinePartial2D(
-        image.points[pairs.image], query.points[pairs.query], ransacReprojThreshold=_TOLERANCE_PX
-    )
+    fitted, kept = fit(image.points[pairs.image], query.points[pairs.query], ransacReprojThreshold=_TOLERANCE_PX)
     if fitted is None:
         return None
     matrix = fitted.astype(np.float64)
-    if not _scale(matrix) > 0:
+    long, short = np.linalg.svd(matrix[:, :2], compute_uv=False)
+    if not 0 < long <= MAX_STRETCH * short or np.linalg.det(matrix[:, :2]) <= 0:
         return None
     consistent = kept.ravel().astype(bool) & _consistent(query, image, pairs, matrix)
     inliers = len(np.unique(pairs.query[consistent]))
-    if not inliers:
+    if inliers < least:
         return None
     of_image, region = _region(query.size, image.size, matrix)
     of_query = of_image * _scale(matrix) ** 2 * np.prod(image.size) / np.prod(query.size)
@@ -197,8 +218,11 @@ def _clipped(polygon: list[Point], axis: int, side: float, sign: float) -> list[
 
 
 def _rotation(matrix: Matrix) -> float:
-    return float(np.degrees(np.arctan2(matrix[1, 0], matrix[0, 0])))
+    """That of the nearest similarity."""
+    (a, b), (c, d) = matrix[:, :2]
+    return float(np.degrees(np.arctan2(c - b, a + d)))
 
 
 def _scale(matrix: Matrix) -> float:
-    return float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    """The square root of what a unit area becomes."""
+    return float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,13 +16,16 @@ from search.catalog import Catalog
 from search.changes import STORED
 from search.errors import CollectionError, CollectionNotFound, EncoderMismatch
 from search.exact_index import ExactIndex
-from search.files import make_folder
+from search.files import make_folder, total_bytes
 from search.index import REPAIR, Ids, VectorIndex, Vectors
 from search.index_recall import make_probes
 from search.kinds import Publication, choose, open_index
 from search.lock import write_lock
 from search.types import TARGETS, EncoderIdentity, IndexPolicy, Target
 from search.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from search.keypoint_index import KeypointIndex
 
 CATALOG_FILE = "catalog.sqlite"
 LOCK_FILE = "build.lock"
@@ -41,6 +45,7 @@ class Collection:
         self.identity = catalog.identity()
         self._refreshing = threading.Lock()
         self._live: tuple[int, dict[Target, VectorIndex]] = (-1, {})
+        self._keypoints: tuple[int, KeypointIndex | None] = (-1, None)
 
     @classmethod
     def create(cls, directory: Path, identity: EncoderIdentity) -> Collection:
@@ -101,6 +106,13 @@ class Collection:
         with self._refreshing:
             self._live = (-1, {})
 
+    def keypoints(self) -> KeypointIndex | None:
+        """The live index of local features, None where no image has any."""
+        while (generation := self.catalog.state().generation) != self._keypoints[0]:
+            with self._refreshing:
+                self._keypoints = generation, self._open_keypoints(generation)
+        return self._keypoints[1]
+
     def published(self) -> Publication:
         """How the live indexes were chosen and what is known of them."""
         return Publication.from_dict(self.catalog.publication()[1])
@@ -129,14 +141,16 @@ class Collection:
             probes = make_probes(target, exact, background)
             index, made.facts[target] = choose(exact[target], policy, probes, self._last_index(target))
             made.seals[target] = index.save(self.index_file(target, generation))
+        self._publish_keypoints(generation)
         self.catalog.publish(generation, state.changes, made.to_dict())
         self._remove_all_but(generation)
 
     def publish_if_changed(self, policy: IndexPolicy | None = None) -> None:
         """Publish unless the live indexes hold the catalog's vectors already, as `policy` asks for them."""
         state, live = self.catalog.state(), self.published()
+        changed = state.changes != state.published_changes or policy not in (None, live.policy)
         unsealed = state.generation and not live.seals  # by an older release
-        if state.changes != state.published_changes or policy not in (None, live.policy) or unsealed:
+        if changed or unsealed or self._lacks_keypoints(state.generation):
             self.publish(policy)
 
     def background(self) -> Vectors | None:
@@ -152,13 +166,40 @@ class Collection:
     def sizes(self) -> dict[str, int]:
         """Bytes on disk: of the catalog, with its journal, of the indexes, and of the thumbnails that pages showed."""
         return {
-            "catalog": _total(self.directory.glob(f"{CATALOG_FILE}*")),
-            "index": _total(self.directory.glob("*.faiss")),
-            "thumbnails": _total((self.directory / THUMBNAILS).rglob("*.*")),
+            "catalog": total_bytes(self.directory.glob(f"{CATALOG_FILE}*")),
+            "index": total_bytes(self.directory.glob("*.faiss")),
+            "thumbnails": total_bytes((self.directory / THUMBNAILS).rglob("*.*")),
         }
 
     def index_file(self, target: Target, generation: int) -> Path:
         return self.directory / f"{target}-{generation:08d}.faiss"
+
+    def keypoints_file(self, generation: int) -> Path:
+        return self.directory / f"keypoints-{generation:08d}.faiss"
+
+    def _publish_keypoints(self, generation: int) -> None:
+        if not self.catalog.features.any():
+            return
+        from search.keypoint_index import KeypointIndex  # OpenCV, which no search by an embedding needs
+
+        try:
+            last = self._open_keypoints(generation - 1, mapped=False)
+        except CollectionError:
+            last = None
+        KeypointIndex.of(self.catalog.features, last).save(self.keypoints_file(generation))
+
+    def _open_keypoints(self, generation: int, *, mapped: bool = True) -> KeypointIndex | None:
+        """The index of that generation; None where it has none, or is not the live one any more."""
+        from search.keypoint_index import KeypointIndex
+
+        try:
+            return KeypointIndex.open(self.keypoints_file(generation), mapped=mapped)
+        except FileNotFoundError:
+            return None
+
+    def _lacks_keypoints(self, generation: int) -> bool:
+        """Whether an older release published this, which made no index of local features."""
+        return not self.keypoints_file(generation).exists() and self.catalog.features.any()
 
     def _vectors(self, target: Target, after: int = 0) -> Iterator[tuple[Ids, Vectors]]:
         for ids, stored, _ in self.catalog.vectors(target, after):
@@ -192,8 +233,8 @@ class Collection:
 
     def _remove_all_but(self, generation: int) -> None:
         """Remove what older generations and interrupted publications left. Readers keep what they have mapped."""
-        live = {self.index_file(target, generation) for target in TARGETS}
-        for kind in ("published", *TARGETS):  # older releases noted in a file what they had published
+        live = {self.keypoints_file(generation), *(self.index_file(target, generation) for target in TARGETS)}
+        for kind in ("published", "keypoints", *TARGETS):  # older releases noted in a file what they had published
             for file in self.directory.glob(f"{kind}-*"):
                 if file not in live:
                     file.unlink()
@@ -202,12 +243,3 @@ class Collection:
 def _short(identity: EncoderIdentity) -> str:
     weights = f"weights {identity.weights_digest[:12]}" if identity.weights_digest else "weights not known"
     return f"{weights}, {identity.dim} dimensions"
-
-
-def _total(files: Iterable[Path]) -> int:
-    """Bytes of the files that are still there: a build may remove some meanwhile."""
-    size_bytes = 0
-    for file in files:
-        with suppress(FileNotFoundError):
-            size_bytes += file.stat().st_size
-    return size_bytes

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection as Some
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from search.alignment import align
+import numpy as np
+
+from search.alignment import align_one
 from search.bulk import ImageFile
 from search.collection import Collection
-from search.feature_records import FeatureRecords
-from search.index import VectorIndex
-from search.local_features import mirrored, unpacked
+from search.compared import COMPARED_FILE, Compared, Pairs, load_compared, save_compared
+from search.index import Ids
+from search.local_features import Features, mirrored, unpacked
 from search.types import DUPLICATE_KINDS, DuplicateKind
 
 SIMILAR_SCORE = 0.95
 """From which score on neighbours are called similar."""
 
 _NEIGHBOURS = 21
-"""Nearest of each image, itself among them, that are verified. Larger groups hold together through their members."""
+"""Nearest of each image, itself among them. Larger groups hold together through their members."""
 
-_IMAGES_AT_ONCE = 1000
+_VOTED = 12
+_LEAST_VOTES = 1.5
+"""Images that share the most keypoints with one, itself among them, are verified, if they seem to share a few."""
+
+_IMAGES_AT_ONCE = 250
 _FORMATS = (
     frozenset({"PNG", "TIFF", "BMP", "DIB", "PPM", "QOI", "TGA", "SGI", "PSD", "SUN", "PCX", "DDS"}),
     frozenset({"WEBP", "AVIF", "HEIF", "JPEG2000"}),
@@ -42,19 +47,12 @@ class Group:
     images: tuple[ImageFile, ...]
 
 
-class Near(NamedTuple):
-    """Two images, the smaller id first, and their score."""
-
-    first: int
-    second: int
-    score: float
-
-
 def find_duplicates(collection: Collection, kind: DuplicateKind, *, stop: threading.Event) -> list[Group]:
-    """The groups, by their first ids. Candidates are the nearest neighbours of each image in the index.
+    """The groups, by their first ids. Images are compared that no search before has compared.
 
-    An image without local features is in a group only by its digest or, where similar ones are asked for, its score.
-    `stop` ends it with what was found so far.
+    Candidates for edits are the images that share keypoints, whatever the model makes of them. An image without local
+    features is in a group only by its digest or, where similar ones are asked for, its score. `stop` ends it with what
+    was found so far.
     """
     files = {file.id: file for file in collection.catalog.features.image_files()}
     links: dict[tuple[int, int], DuplicateKind] = {}
@@ -63,48 +61,88 @@ def find_duplicates(collection: Collection, kind: DuplicateKind, *, stop: thread
         if file.digest and (original := of_digest.setdefault(file.digest, file.id)) != file.id:
             links[original, file.id] = "identical"
     if kind != "identical":
-        for near in _neighbours(collection.index("images"), files, stop):
-            edits = _edits(near, collection.catalog.features)
-            for pair in near:
-                if (pair.first, pair.second) in edits:
-                    links.setdefault((pair.first, pair.second), "edited")
-                elif kind == "similar" and pair.score >= SIMILAR_SCORE:
-                    links.setdefault((pair.first, pair.second), "similar")
+        copies = {copy for _, copy in links}
+        originals = np.array([id_ for id_ in files if id_ not in copies], np.int64)
+        for found_kind, pairs in _compared(collection, kind, originals, stop).items():
+            for first, second in pairs.tolist():
+                links.setdefault((first, second), found_kind)
     return _groups(links, files)
 
 
-def _neighbours(index: VectorIndex, files: Mapping[int, ImageFile], stop: threading.Event) -> Iterator[list[Near]]:
-    """Pairs of near images that are not the same file, each once, those of some images at a time."""
-    seen: set[tuple[int, int]] = set()
+def _compared(
+    collection: Collection, kind: DuplicateKind, ids: Ids, stop: threading.Event
+) -> dict[DuplicateKind, Pairs]:
+    """The pairs of each kind up to `kind` among images of which no two are the same file; what was found is kept."""
+    file = collection.directory / COMPARED_FILE
+    kept = load_compared(file)
+    known = {name: found.among(ids) for name, found in kept.items()}
+    known["edited"] = _edited(collection, known.get("edited", Compared.none()), ids, stop)
+    if kind == "similar":
+        known["similar"] = _similar(collection, known.get("similar", Compared.none()), ids, stop)
+    if any(name not in kept or not np.array_equal(kept[name].images, now.images) for name, now in known.items()):
+        with suppress(OSError):  # a collection that may only be read is searched all the same, in full each time
+            save_compared(file, known)
+    kinds: tuple[DuplicateKind, ...] = ("edited",) if kind == "edited" else ("edited", "similar")
+    return {name: known[name].pairs for name in kinds}
+
+
+def _edited(collection: Collection, known: Compared, ids: Ids, stop: threading.Event) -> Compared:
+    """`known`, and the pairs of edits of those of the images that were not compared."""
+    index, records = collection.keypoints(), collection.catalog.features
+    if index is None:
+        return known
+    new = np.setdiff1d(np.intersect1d(ids, index.image_ids()), known.images)
+    members, found, done = set(ids.tolist()), set[tuple[int, int]](), 0
+    for start in range(0, len(new), _IMAGES_AT_ONCE):
+        if stop.is_set():
+            break
+        some = new[start : start + _IMAGES_AT_ONCE].tolist()
+        sides = {id_: (features, mirrored(features)) for id_, features in _features(records.of(some)).items()}
+        votes = dict(zip(sides, index.votes(list(sides.values()), _VOTED, _LEAST_VOTES), strict=True))
+        others = _features(records.of(sorted({vote.image_id for one in votes.values() for vote in one} & members)))
+        for id_, of_image in votes.items():
+            for vote in of_image:
+                pair = min(id_, vote.image_id), max(id_, vote.image_id)
+                if pair[0] == pair[1] or pair in found or vote.image_id not in others:
+                    continue
+                if _same(sides[id_], others[vote.image_id], flipped=vote.flipped):
+                    found.add(pair)
+        done = start + len(some)
+    return known.and_also(new[:done], np.array(sorted(found), np.int64))
+
+
+def _same(sides: tuple[Features, Features], image: Features, *, flipped: bool) -> bool:
+    """Whether one of two images is an edit of the other, of which either may be the one that has more keypoints."""
+    there = align_one(sides[flipped], image, flipped=flipped)
+    if there is not None and there.same:
+        return True
+    back = align_one(mirrored(image) if flipped else image, sides[0], flipped=flipped)
+    return back is not None and back.same
+
+
+def _features(records: Mapping[int, bytes]) -> dict[int, Features]:
+    return {id_: unpacked(record) for id_, record in records.items()}
+
+
+def _similar(collection: Collection, known: Compared, ids: Ids, stop: threading.Event) -> Compared:
+    """`known`, and the pairs with a score of SIMILAR_SCORE or more of those of the images that were not compared."""
+    index = collection.index("images")
+    found: list[tuple[int, int]] = []
+    done: list[Ids] = [np.zeros(0, np.int64)]
     for start in range(0, len(index), _IMAGES_AT_ONCE):
         if stop.is_set():
-            return
-        ids, vectors = index.contents(start, _IMAGES_AT_ONCE)
-        scores, neighbours = index.search(vectors, _NEIGHBOURS)
-        some: list[Near] = []
-        for row, id_ in enumerate(ids.tolist()):
-            for other, score in zip(neighbours[row].tolist(), scores[row].tolist(), strict=True):
-                pair = min(id_, other), max(id_, other)
-                if pair[0] == pair[1] or pair in seen or not (id_ in files and other in files):
-                    continue
-                seen.add(pair)
-                if not files[id_].digest or files[id_].digest != files[other].digest:
-                    some.append(Near(*pair, score))
-        yield some
-
-
-def _edits(near: Some[Near], records: FeatureRecords) -> set[tuple[int, int]]:
-    """The pairs in which one image is an edit of the other."""
-    stored = records.of(sorted({id_ for pair in near for id_ in pair[:2]}))
-    features = {id_: unpacked(record) for id_, record in stored.items()}
-    reflected = {id_: mirrored(features[id_]) for id_ in {pair.first for pair in near} & features.keys()}
-    found = set()
-    for first, second, _ in near:
-        if first in features and second in features:
-            alignment = align(features[first], reflected[first], features[second])
-            if alignment is not None and alignment.same:
-                found.add((first, second))
-    return found
+            break
+        some, vectors = index.contents(start, _IMAGES_AT_ONCE)
+        new = np.isin(some, ids) & ~np.isin(some, known.images)
+        if not new.any():
+            continue
+        scores, neighbours = index.search(vectors[new], _NEIGHBOURS)
+        near = (scores >= SIMILAR_SCORE) & np.isin(neighbours, ids) & (neighbours != some[new][:, np.newaxis])
+        row, column = np.nonzero(near)
+        pairs = np.sort(np.stack([some[new][row], neighbours[row, column]], axis=1), axis=1)
+        found.extend(map(tuple, pairs.tolist()))
+        done.append(some[new])
+    return known.and_also(np.concatenate(done), np.array(sorted(set(found)), np.int64))
 
 
 def _groups(links: Mapping[tuple[int, int], DuplicateKind], files: Mapping[int, ImageFile]) -> list[Group]:

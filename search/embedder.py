@@ -15,6 +15,7 @@ from search.collection import Collection
 from search.errors import BadPicture, BadQuery
 from search.image import SCALED, decode_picture, read_file
 from search.languages import require_read
+from search.prompts import prompts
 from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm, unit
 from search.settings import MAX_PIXELS
 from search.timing import Observe, timed
@@ -37,11 +38,12 @@ class Embedder:
         self._load_encoder = load_encoder
         self._observe = observe
 
-    def embed(self, term: Term) -> NDArray[np.float32]:
-        """The unit vector of one term, (dim,)."""
+    def embed(self, term: Term, templates: Sequence[str] = ()) -> NDArray[np.float32]:
+        """The unit vector of one term, (dim,); of a text in `templates`, where there are any, that of its mean."""
         match term:
             case TextTerm(text):
-                return _only(self.embed_texts([text]))
+                rows = self.embed_texts(prompts(text, templates) if templates and text.strip() else [text])
+                return unit(rows.mean(axis=0)) if templates else _only(rows)
             case ImageTerm(source):
                 return self._embed_image(source)
             case IdTerm(image_id):

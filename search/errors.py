@@ -10,6 +10,7 @@
     │   ├── BadFilter         a condition that cannot be read, or a tag that no image can have
     │   └── NoTextTower       a text, asked of a model for images alone
     ├── ServerError           a server that does not answer, or refuses
+    ├── ClusterError          a Ray cluster that cannot be had, or whose machines cannot do their part
     └── CollectionError
         ├── CollectionNotFound
         ├── CollectionBusy    another process is writing
@@ -60,6 +61,10 @@ class NoTextTower(BadQuery):
 
 class ServerError(SearchError):
     """A server that was asked in place of a collection, and gave no hits; the message has its words."""
+
+
+class ClusterError(SearchError):
+    """A Ray cluster that does not answer, or a machine of it that lacks what the build needs."""
 
 
 class CollectionError(SearchError):

@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Engine, func, select
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Engine, func, select, update
 
 from search.apply import insert_all
 from search.bulk import SQL_VARIABLES, ImageFile, image_files
-from search.schema import images, local_features
+from search.schema import images, local_features, state
+
+HEAD_BYTES = 1028
+"""Those of a record beside its keypoints, of which each takes KEYPOINT_BYTES."""
+
+KEYPOINT_BYTES = 70
 
 
 class FeatureTotals(NamedTuple):
@@ -17,6 +24,11 @@ class FeatureTotals(NamedTuple):
 
     images: int
     size_bytes: int
+
+    @property
+    def descriptors(self) -> int:
+        """How many keypoints are in the records."""
+        return (self.size_bytes - HEAD_BYTES * self.images) // KEYPOINT_BYTES
 
 
 class Missing(NamedTuple):
@@ -54,10 +66,24 @@ class FeatureRecords:
             return [Missing(*row) for row in rows]
 
     def add(self, records: Mapping[int, bytes]) -> None:
-        """Keep the records of images that have none."""
+        """Keep the records of images that have none; their index is out of date after this."""
+        if not records:
+            return
         with self._engine.begin() as connection:
             rows = [{"image_id": image_id, "record": record} for image_id, record in records.items()]
             insert_all(connection, local_features, rows)
+            connection.execute(update(state).values(changes=state.c.changes + 1))
+
+    def ids(self) -> NDArray[np.int64]:
+        """The images that have any keypoint, ascending."""
+        some = func.length(local_features.c.record) > HEAD_BYTES
+        columns = select(local_features.c.image_id).where(some).order_by(local_features.c.image_id)
+        with self._engine.connect() as connection:
+            return np.fromiter(connection.execute(columns).scalars(), np.int64)
+
+    def any(self) -> bool:
+        with self._engine.connect() as connection:
+            return connection.execute(select(local_features.c.image_id).limit(1)).first() is not None
 
     def image_files(self) -> list[ImageFile]:
         """Every image of the catalog, in the order of ids, with a record or without."""

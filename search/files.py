@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -46,3 +46,12 @@ def replacing(file: Path) -> Iterator[Path]:
     sync_file(aside)
     aside.replace(file)
     sync_folder(file.parent)
+
+
+def total_bytes(files: Iterable[Path]) -> int:
+    """Bytes of the files that are still there: a build may remove some meanwhile."""
+    size_bytes = 0
+    for file in files:
+        with suppress(FileNotFoundError):
+            size_bytes += file.stat().st_size
+    return size_bytes

@@ -16,6 +16,9 @@ LONGEST = 128
 More, up to 320, find no more of the edits that were measured, and take up to five times as long.
 """
 
+COMPONENTS = 128
+"""Of a descriptor."""
+
 QUERY_LONGEST = 320
 
 QUERY_KEYPOINTS = 600
@@ -58,7 +61,7 @@ class Features:
     angles: NDArray[np.float32]
     """(n,): degrees, clockwise."""
     descriptors: NDArray[np.float32]
-    """(n, 128): RootSIFT, unit rows."""
+    """(n, COMPONENTS): RootSIFT, unit rows."""
     grey: NDArray[np.uint8]
     """(height, width): the whole picture; GREY_SIDE by GREY_SIDE, its aspect lost, where `size` is another."""
 
@@ -77,7 +80,7 @@ def mirrored(features: Features) -> Features:
         _across(features),
         features.scales,
         (180 - features.angles) % 360,
-        cells[..., -np.arange(8) % 8].reshape(-1, 128),
+        cells[..., -np.arange(8) % 8].reshape(-1, COMPONENTS),
         np.ascontiguousarray(features.grey[:, ::-1]),
     )
 
@@ -106,7 +109,7 @@ def features_of(grey: NDArray[np.uint8], *, count: int) -> Features:
     keypoints = sift.detect(grey, None)
     keypoints = [keypoints[at] for at in _spread(keypoints, grey.shape)[:count]]
     keypoints, found = sift.compute(grey, keypoints) if keypoints else ((), None)
-    raw = np.zeros((0, 128), np.float32) if found is None else found
+    raw = np.zeros((0, COMPONENTS), np.float32) if found is None else found
     descriptors = np.sqrt(raw / np.maximum(raw.sum(axis=1, keepdims=True), 1e-9)).astype(np.float32)
     return Features(
         (grey.shape[1], grey.shape[0]),
@@ -157,7 +160,7 @@ def unpacked(record: bytes) -> Features:
     head = np.frombuffer(record, _HEAD, 1)[0]
     points = np.frombuffer(record, _POINT, offset=_HEAD.itemsize)
     size = (int(head["size"][0]), int(head["size"][1]))
-    levels = np.stack([points["descriptor"] >> 4, points["descriptor"] & 15], axis=2).reshape(-1, 128)
+    levels = np.stack([points["descriptor"] >> 4, points["descriptor"] & 15], axis=2).reshape(-1, COMPONENTS)
     descriptors = levels.astype(np.float32)
     descriptors /= np.maximum(np.linalg.norm(descriptors, axis=1, keepdims=True), 1e-9)
     return Features(

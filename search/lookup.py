@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
-from search.catalog import Catalog
 from search.errors import BadQuery
 from search.filters import Filter
 from search.image import decode_picture, digest_of
+from search.keypoint_index import Vote
 from search.query import IdTerm, Term, VectorTerm
 from search.records import Original
 from search.same_picture import Evidence, QueryPicture, Verified, verify
@@ -33,13 +29,12 @@ VERDICTS: tuple[Verdict, ...] = ("identical", "identical-pixels", "edited", "loo
 SAME: frozenset[Verdict] = frozenset({"identical", "identical-pixels", "edited"})
 """What says that a picture is in the collection."""
 
-_VERIFIED = 50
-"""Neighbours of the whole picture that are verified."""
+_VOTED = 20
+_LEAST_VOTES = 1.5
+"""Images with the most keypoints of the query are verified, if they seem to have a few."""
 
-_VERIFIED_OF_A_PART = 20
-_TURNS = (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
-_PARTS = ((0, 0, 0.5, 1), (0.5, 0, 1, 1), (0.2, 0.2, 0.8, 0.8))
-"""Left, top, right and bottom in fractions: two pictures side by side, and one in a wide frame."""
+_NEAREST = 10
+"""Nearest neighbours that are verified, at least: some may have no keypoints in the index yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +44,10 @@ class Candidate:
     verdict: Verdict
     hit: Hit
     evidence: Evidence | None = None
+
+    @property
+    def is_same(self) -> bool:
+        return self.verdict in SAME
 
     def to_dict(self) -> dict[str, object]:
         """As JSON has it."""
@@ -70,21 +69,20 @@ def by_image(searcher: Searcher, data: bytes, *, k: int = 10, show_sensitive: bo
     _check(k)
     copies = _with_digest(searcher, digest_of(data))
     if copies:
-        return _of_known(
-            searcher, copies[0].id, VectorTerm(copies[0].vector.astype(np.float32)), copies, k, show_sensitive
-        )
+        query = QueryPicture.of_image(searcher.collection.catalog, copies[0].id)
+        term = VectorTerm(copies[0].vector)
+        return _candidates(searcher, query, term, copies, k, show_sensitive=show_sensitive)
     image = decode_picture(data, max_pixels=MAX_PIXELS).image
-    lookup = _Lookup(searcher, QueryPicture.of(image), [], show_sensitive)
-    lookup.look(_encode(searcher, [image]), max(k, _VERIFIED))
-    if not lookup.found:
-        lookup.look(_encode(searcher, list(_views(image))), _VERIFIED_OF_A_PART)
-    return lookup.candidates()[:k]
+    term = VectorTerm(searcher.embedder.encoder.encode_images([image])[0])
+    return _candidates(searcher, QueryPicture.of(image), term, [], k, show_sensitive=show_sensitive)
 
 
 def by_id(searcher: Searcher, image_id: int, *, k: int = 10, show_sensitive: bool = False) -> list[Candidate]:
     """At most `k` candidates for an image of the collection, without itself."""
     _check(k)
-    return _of_known(searcher, image_id, IdTerm(image_id), _others(searcher, image_id), k, show_sensitive)
+    query = QueryPicture.of_image(searcher.collection.catalog, image_id)
+    copies = _others(searcher, image_id)
+    return _candidates(searcher, query, IdTerm(image_id), copies, k, show_sensitive=show_sensitive)
 
 
 def copies(searcher: Searcher, image_id: int) -> list[Hit]:
@@ -92,47 +90,47 @@ def copies(searcher: Searcher, image_id: int) -> list[Hit]:
     return [_hit(copy) for copy in _others(searcher, image_id)]
 
 
-class _Lookup:
-    """Gathers candidates of one query, each verified once."""
-
-    def __init__(
-        self, searcher: Searcher, query: QueryPicture | None, copies: Sequence[Original], show_sensitive: bool
-    ) -> None:
-        self._searcher = searcher
-        self._query = query
-        self._where = Filter(show_sensitive=show_sensitive)
-        self._copies = [Candidate("identical", _hit(copy)) for copy in copies]
-        self._others: dict[int, Candidate] = {}
-
-    @property
-    def found(self) -> bool:
-        return any(candidate.verdict in SAME for candidate in self._others.values())
-
-    def look(self, terms: Sequence[Term], k: int) -> None:
-        """Verify the neighbours of each of the terms."""
-        known = {candidate.hit.id for candidate in self._copies}
-        for term in terms:
-            hits = self._searcher.search([term], k=min(k, MAX_K), where=self._where)
-            new = [hit for hit in hits if hit.id not in self._others and hit.id not in known]
-            verified = self._verify([hit.id for hit in new])
-            self._others.update((hit.id, _candidate(hit, verified.get(hit.id))) for hit in new)
-
-    def candidates(self) -> list[Candidate]:
-        """Copies first, even those that the live index does not hold yet; then by verdict; then the nearest."""
-        others = sorted(self._others.values(), key=_rank)
-        return [*self._copies, *others]
-
-    def _verify(self, ids: Sequence[int]) -> dict[int, Verified | None]:
-        catalog: Catalog = self._searcher.collection.catalog
-        return verify(self._query, catalog, ids) if self._query else {}
-
-
-def _of_known(
-    searcher: Searcher, image_id: int, term: Term, copies: list[Original], k: int, show_sensitive: bool
+def _candidates(
+    searcher: Searcher,
+    query: QueryPicture | None,
+    term: Term,
+    copies: Sequence[Original],
+    k: int,
+    *,
+    show_sensitive: bool,
 ) -> list[Candidate]:
-    lookup = _Lookup(searcher, QueryPicture.of_image(searcher.collection.catalog, image_id), copies, show_sensitive)
-    lookup.look([term], max(k, _VERIFIED))
-    return lookup.candidates()[:k]
+    """Copies first, even those that the live index does not hold yet; then by verdict; then the nearest."""
+    hits = searcher.search([term], k=max(k, _NEAREST), where=Filter(show_sensitive=show_sensitive))
+    votes = {vote.image_id: vote for vote in _votes(searcher, query)}
+    without = {copy.id for copy in copies} | {hit.id for hit in hits}
+    if isinstance(term, IdTerm):
+        without.add(term.id)
+    if not show_sensitive:
+        without |= searcher.collection.catalog.tags.hidden("images")
+    hits += _hits(searcher, term, [id_ for id_ in votes if id_ not in without])
+    others = {hit.id: hit for hit in hits if hit.id not in {copy.id for copy in copies}}
+    sides = {id_: vote.flipped for id_, vote in votes.items()}
+    verified = verify(query, searcher.collection.catalog, list(others), sides) if query else {}
+    judged = [_candidate(hit, verified.get(id_)) for id_, hit in others.items()]
+    return [*(Candidate("identical", _hit(copy)) for copy in copies), *sorted(judged, key=_rank)][:k]
+
+
+def _votes(searcher: Searcher, query: QueryPicture | None) -> list[Vote]:
+    index = searcher.collection.keypoints()
+    if query is None or index is None:
+        return []
+    return index.votes([(query.features, query.reflected)], _VOTED, _LEAST_VOTES)[0]
+
+
+def _hits(searcher: Searcher, term: Term, image_ids: Sequence[int]) -> list[Hit]:
+    """Those of the images that still have a row."""
+    vector, catalog = searcher.embedder.embed(term), searcher.collection.catalog
+    rows, stored = catalog.images(image_ids), catalog.stored("images", image_ids)
+    return [
+        Hit("images", id_, float(stored[id_] @ vector), id_, Path(row.path), row.facts)
+        for id_, row in rows.items()
+        if id_ in stored
+    ]
 
 
 def _candidate(hit: Hit, verified: Verified | None) -> Candidate:
@@ -147,22 +145,6 @@ def _rank(candidate: Candidate) -> tuple[int, int, float]:
     """Edits with the most evidence first; what is no edit, or cannot be told, by its score."""
     verdict = min(VERDICTS.index(candidate.verdict), VERDICTS.index("look-alike"))
     return verdict, -candidate.evidence.inliers if candidate.evidence else 0, -candidate.hit.score
-
-
-def _encode(searcher: Searcher, images: list[Image.Image]) -> list[Term]:
-    rows: NDArray[np.float32] = searcher.embedder.encoder.encode_images(images)
-    return [VectorTerm(row) for row in rows]
-
-
-def _views(image: Image.Image) -> Iterator[Image.Image]:
-    """What an image of the collection may look like in the query, where the whole query is near to none."""
-    for turn in _TURNS:
-        yield image.transpose(turn)
-    width, height = image.size
-    for left, top, right, bottom in _PARTS:
-        box = (round(left * width), round(top * height), round(right * width), round(bottom * height))
-        if box[2] > box[0] and box[3] > box[1]:
-            yield image.crop(box)
 
 
 def _others(searcher: Searcher, image_id: int) -> list[Original]:

@@ -38,12 +38,16 @@ def ask(
     sensitive: str,
     ranking: Ranking,
     exact: bool,
+    group: bool,
+    diverse: bool,
+    templates: str,
     collection: str | None,
     token: str | None,
 ) -> Answer:
     """The hits that satisfy `where` and have all these tags, in the server's collection of this name or its first one.
 
-    `where` is a filter as it is written, `sensitive` one of search.types.SENSITIVE. Paths are as the server tells them.
+    `where` is a filter as it is written, `sensitive` one of search.types.SENSITIVE, `templates` the name of a set or
+    one template, "" for none. Paths are as the server tells them.
 
     Raises ServerError where there is no answer, with what the server says if it says why.
     """
@@ -55,6 +59,9 @@ def ask(
         "target": target,
         "ranking": ranking,
         "exact": exact,
+        "group": group,
+        "diverse": diverse,
+        "templates": templates,
         "collection": collection or "",
         "where": where,
         "filter": {"tag": ",".join(tags), "sensitive": sensitive},
@@ -126,4 +133,5 @@ def _hit(hit: dict[str, Any]) -> Hit:
         facts=Facts(**facts, taken_at=taken_at and datetime.fromisoformat(taken_at)),
         text=hit["text"],
         strength=hit["strength"],
+        alike=tuple(hit["alike"]),
     )

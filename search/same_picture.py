@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from search.alignment import Alignment, Point, align
+from search.alignment import Alignment, Point, align, align_one
 from search.catalog import Catalog
 from search.errors import BadPicture
 from search.image import decode_picture, digest_of, read_file
@@ -32,7 +32,7 @@ class Evidence:
     `inliers` is the number of keypoints that match, `agreement`, [0, 1], the share of what is common that looks alike.
     `region` is the part of the image that the query shows, a polygon of x and y in fractions of its sides. The image
     is turned by `rotation` degrees clockwise in the query, (-180, 180], after it was mirrored where `flipped` is true,
-    and a pixel of its file is `scale` pixels there.
+    and a pixel of its file is `scale` pixels there. What is shown fills the share `fills`, [0, 1], of the query.
     """
 
     inliers: int
@@ -41,6 +41,13 @@ class Evidence:
     rotation: float
     scale: float
     flipped: bool
+    fills: float
+
+    @property
+    def shown(self) -> float:
+        """The share of the image, [0, 1], that the query shows: the area of the region."""
+        around = zip(self.region, [*self.region[1:], *self.region[:1]], strict=True)
+        return abs(sum(x * below - right * y for (x, y), (right, below) in around)) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +82,32 @@ class QueryPicture:
         facts = rows[image_id].facts
         return cls(unpacked(records[image_id]), (facts.width, facts.height))
 
+    def align(self, image: Features, flipped: bool | None) -> Alignment | None:
+        """How an image lies in it, or in its mirror image, or, where nothing is known of that, in either."""
+        if flipped is None:
+            return align(self.features, self.reflected, image)
+        return align_one(self.reflected if flipped else self.features, image, flipped=flipped)
 
-def verify(query: QueryPicture, catalog: Catalog, image_ids: Sequence[int]) -> dict[int, Verified | None]:
+
+def verify(
+    query: QueryPicture, catalog: Catalog, image_ids: Sequence[int], flipped: Mapping[int, bool] | None = None
+) -> dict[int, Verified | None]:
     """Of each of these images that has a row whether the query shows it.
+
+    Of which it is known whether it would be `flipped`, that alone is tried.
 
     Features come from the catalog. Those of an image that has none are taken from its file; where that is gone or
     another by now the answer is None: nobody can tell.
     """
     rows = catalog.images(image_ids)
     records = _records(catalog, rows)
-    return {
-        id_: _verified(query, row, unpacked(records[id_]), partial(catalog.digest, id_)) if id_ in records else None
-        for id_, row in rows.items()
-    }
+    found: dict[int, Verified | None] = dict.fromkeys(rows)
+    for id_ in records:
+        image = unpacked(records[id_])
+        found[id_] = _verified(
+            query, rows[id_], image, query.align(image, (flipped or {}).get(id_)), partial(catalog.digest, id_)
+        )
+    return found
 
 
 def _records(catalog: Catalog, rows: Mapping[int, ImageRecord]) -> dict[int, bytes]:
@@ -98,8 +118,9 @@ def _records(catalog: Catalog, rows: Mapping[int, ImageRecord]) -> dict[int, byt
     return found
 
 
-def _verified(query: QueryPicture, row: ImageRecord, image: Features, digest: Digest) -> Verified:
-    alignment = align(query.features, query.reflected, image)
+def _verified(
+    query: QueryPicture, row: ImageRecord, image: Features, alignment: Alignment | None, digest: Digest
+) -> Verified:
     if alignment is None or not alignment.same:
         return Verified(None)
     facts = row.facts
@@ -110,14 +131,17 @@ def _verified(query: QueryPicture, row: ImageRecord, image: Features, digest: Di
 
 def _evidence(alignment: Alignment, query: QueryPicture, image: Features, width: int) -> Evidence:
     scale = alignment.scale * (image.size[0] / width) * (query.size[0] / query.features.size[0])
-    return Evidence(
+    evidence = Evidence(
         inliers=alignment.inliers,
         agreement=round(alignment.agreement, 3),
         region=alignment.region,
         rotation=round(alignment.rotation, 1) + 0.0,
         scale=round(scale, 3),
         flipped=alignment.flipped,
+        fills=0.0,
     )
+    pixels = evidence.shown * np.prod(image.size) * alignment.scale**2
+    return replace(evidence, fills=round(min(float(pixels / np.prod(query.features.size)), 1.0), 3))
 
 
 def _same_pixels(query: QueryPicture, row: ImageRecord, digest: Digest) -> bool:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from search.embedder import Embedder
 from search.errors import BadQuery
 from search.filters import Filter
 from search.index import VectorIndex, Vectors
+from search.paging import Order, Page, Sort, in_time, is_match
 from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm, checked, unit
 from search.ranking import Cursor, Neighbour, rank
 from search.settings import MAX_K
@@ -28,28 +28,10 @@ from search.types import Hit, Ranking, Target, TextLength
 if TYPE_CHECKING:
     from search.encoder import Encoder
 
-Sort = Literal["relevance", "newest", "oldest"]
-SORTS: tuple[Sort, ...] = ("relevance", "newest", "oldest")
-
 _EVERYTHING = Filter()
 
 _WIDER = 3
 """How much further is looked, at first, where some images are hidden."""
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Some hits of a query. `next` asks for those that follow, None where there are none.
-
-    `matched` says, with the first page, whether its best hit is a match and not only the nearest that there is; None
-    with further pages and where the collection is too small to say. `length` is that of the longest text that was
-    asked, of which the model may read the beginning only; None without a text.
-    """
-
-    hits: list[Hit]
-    next: Cursor | None
-    matched: bool | None
-    length: TextLength | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +110,9 @@ class Searcher:
         target: Target = "images",
         where: Filter = _EVERYTHING,
         sort: Sort = "relevance",
+        group: bool = False,
+        diverse: bool = False,
+        templates: Sequence[str] = (),
         ranking: Ranking = "balanced",
         exact: bool = False,
         after: Cursor | None = None,
@@ -135,27 +120,47 @@ class Searcher:
         """Like `search`, of the images that satisfy `where`, after the hits of the pages before, with strengths.
 
         Sorted by time the matches come, at most MAX_K of them, those without a time last; by relevance every image.
+        `group` and `diverse` are those of search.paging.Order. With `templates` the mean vector of a text in all of
+        them stands for the text.
         """
-        asked = self._ask(terms, k, target, ranking, exact=exact)
-        if sort == "relevance":
-            found = self._strong(asked, self._following(asked, k + 1, after, where)[: k + 1])
-            best = found
-        else:
+        order = Order(sort, group, diverse)
+        asked = self._ask(terms, k, target, ranking, exact=exact, templates=templates)
+        if order.sort != "relevance":
             best = self._strong(asked, self._following(asked, MAX_K, None, where)[:MAX_K])
-            found = _in_time([hit for hit in best if hit.strength is None or hit.strength >= MATCH], sort)
-            found = found[after.following([hit.id for hit in found]) if after else 0 :]
-        more = Cursor((after.seen if after else 0) + k, found[k - 1].id) if len(found) > k else None
-        return Page(found[:k], more, _is_match(best) if after is None else None, self._longest(terms))
+            matches = [hit for hit in best if hit.strength is None or hit.strength >= MATCH]
+            ranked = self._scored(asked, in_time(matches, order.sort))
+            found, more = order.page(lambda count: ranked[:count], asked.ranking, k, after)
+        elif order.group or order.diverse:
+            found, more = order.page(
+                lambda count: self._scored(asked, self._following(asked, count, None, where)[:count]),
+                asked.ranking,
+                k,
+                after,
+            )
+            best = found = self._strong(asked, found)
+        else:
+            best = found = self._strong(asked, self._following(asked, k + 1, after, where)[: k + 1])
+            more = Cursor((after.seen if after else 0) + k, found[k - 1].id) if len(found) > k else None
+        return Page(found[:k], more, is_match(best) if after is None else None, self._longest(terms))
 
     def _longest(self, terms: Sequence[Term]) -> TextLength | None:
         texts = [term.text for term in terms if isinstance(term, TextTerm)]
         return max(self.embedder.lengths(texts), key=lambda length: length.tokens) if texts else None
 
-    def _ask(self, terms: Sequence[Term], k: int, target: Target, ranking: Ranking, *, exact: bool) -> _Asked:
+    def _ask(
+        self,
+        terms: Sequence[Term],
+        k: int,
+        target: Target,
+        ranking: Ranking,
+        *,
+        exact: bool,
+        templates: Sequence[str] = (),
+    ) -> _Asked:
         if not 1 <= k <= MAX_K:
             raise BadQuery(f"k is {k}; it may be from 1 to {MAX_K}")
         parts = [
-            Part(self.embedder.embed(term), term.weight, "text" if isinstance(term, TextTerm) else "image")
+            Part(self.embedder.embed(term, templates), term.weight, "text" if isinstance(term, TextTerm) else "image")
             for term in checked(terms)
         ]
         index = self.collection.index(target)
@@ -233,17 +238,3 @@ class Searcher:
             for id_, score in scores.items()
             if image_of.get(id_) in images
         ]
-
-
-def _in_time(hits: Sequence[Hit], sort: Sort) -> list[Hit]:
-    """By the time they were taken, those without one last; equal ones stay in their order."""
-    dated = [hit for hit in hits if hit.facts.taken_at is not None]
-    undated = [hit for hit in hits if hit.facts.taken_at is None]
-    return sorted(dated, key=lambda hit: hit.facts.taken_at or datetime.min, reverse=sort == "newest") + undated
-
-
-def _is_match(best: Sequence[Hit]) -> bool | None:
-    """Whether the first of the hits, nearest first, is a match."""
-    if not best:
-        return False
-    return None if best[0].strength is None else best[0].strength >= MATCH

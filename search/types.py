@@ -208,6 +208,7 @@ class Hit:
 
     `id` is the row's id within its target; `score` is the cosine similarity in [-1, 1], larger is nearer. `strength`
     in [0, 1] means the same for every query (see calibrate.py); None where it was not asked for or cannot be told.
+    `alike` are the ids of the near-identical hits that stand behind it, where hits are grouped.
     """
 
     target: Target
@@ -218,6 +219,7 @@ class Hit:
     facts: Facts
     text: str | None = None
     strength: float | None = None
+    alike: tuple[int, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The hit as JSON values; `taken_at` in ISO 8601."""

@@ -55,6 +55,7 @@ def verify(collection: Collection, cache: Path | None = None) -> Findings:
     collection.reopen()
     findings.bad_vectors = sorted({image for target in TARGETS for image in _bad_vectors(collection, target)})
     findings.indexes = [problem for target in TARGETS for problem in _index_problems(collection, target)]
+    findings.indexes += _keypoint_problems(collection)
     findings.indexes += _damage(collection.published) + _damage(collection.background)
     roots = collection.catalog.roots()
     followed = (path for path in collection.catalog.paths() if is_followed(path, roots))
@@ -96,6 +97,15 @@ def _damage(read: Callable[[], object]) -> list[str]:
     except CollectionError as error:
         return [str(error)]
     return []
+
+
+def _keypoint_problems(collection: Collection) -> list[str]:
+    """Only ids are compared: what the index holds of a descriptor is a code."""
+    if damage := _damage(collection.keypoints):
+        return damage
+    index, kept = collection.keypoints(), collection.catalog.features.ids()
+    held = index.image_ids() if index else kept[:0]
+    return [] if np.array_equal(held, kept) else ["the index of local features does not hold those of the catalog"]
 
 
 def _index_problems(collection: Collection, target: Target) -> Iterator[str]:

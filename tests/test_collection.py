@@ -59,7 +59,7 @@ def test_only_the_live_generation_stays_on_disk(collection: Collection, index: B
     (photos / "red.png").unlink()
     index(photos)
     files = sorted(file.name for file in collection.directory.iterdir() if "-0" in file.name)
-    assert files == ["images-00000002.faiss", "texts-00000002.faiss"]
+    assert files == [f"{name}-00000002.faiss" for name in ("images", "keypoints", "texts")]
 
 
 def test_readers_query_without_error_while_a_writer_publishes(

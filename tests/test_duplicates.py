@@ -19,7 +19,9 @@ from benchmarks.edits import screenshot
 from indexer.bench_pictures import picture
 from indexer.cli import main
 from search.collection import Collection
+from search.compared import COMPARED_FILE, load_compared, save_compared
 from search.duplicates import find_duplicates
+from search.errors import CollectionError
 from search.types import DuplicateKind
 from search.verify import verify
 from tests.conftest import Build
@@ -125,3 +127,45 @@ def test_no_duplicates_are_an_answer_too(
     index(tmp_path / "one", keypoints=0)
     assert main(["duplicates", "--collection", str(collection.directory)]) == 1
     assert "1 images have no local features" in capsys.readouterr().err
+
+
+def test_only_what_is_new_is_compared_the_next_time(collection: Collection, index: Build, folder: Path) -> None:
+    """A pair that nobody would find stays; a new image is compared with the old ones, and one that went is gone."""
+    index(folder)
+    first = found(collection, "edited")
+    file = collection.directory / COMPARED_FILE
+    kept = load_compared(file)["edited"]
+    names = {Path(image.path).name: image.id for image in collection.catalog.features.image_files()}
+    assert set(kept.images.tolist()) == set(names.values()) - {
+        max(names["1.png"], names["1-copy.png"]),
+        max(names["2-mirror.jpg"], names["2-mirror-copy.jpg"]),
+    }
+    pair = np.array(sorted((names["6.png"], names["7.png"])))
+    save_compared(file, {"edited": kept.and_also(np.zeros(0, np.int64), pair)})
+    made(0).rotate(90, expand=True).save(folder / "0-turned.png")
+    (folder / "3.bmp").unlink()
+    index(folder)
+    members = sorted(sorted(names) for _, names in found(collection, "edited"))
+    assert ["6.png", "7.png"] in members
+    assert ["0-turned.png", "0.png"] in members
+    assert not any("3.png" in names for names in members)
+    file.unlink()
+    assert sorted(sorted(names) for _, names in found(collection, "edited")) == [
+        names for names in members if names != ["6.png", "7.png"]
+    ]
+    assert len(first) == 3
+
+
+def test_what_was_found_similar_is_kept_apart_from_edits(collection: Collection, index: Build, folder: Path) -> None:
+    index(folder)
+    similar = found(collection, "similar")
+    assert len(found(collection, "edited")) == 3
+    assert found(collection, "similar") == similar
+    assert set(load_compared(collection.directory / COMPARED_FILE)) == {"edited", "similar"}
+
+
+def test_a_damaged_memory_is_refused_by_name(collection: Collection, index: Build, folder: Path) -> None:
+    index(folder)
+    (collection.directory / COMPARED_FILE).write_bytes(b"PK\x03\x04 nothing")
+    with pytest.raises(CollectionError, match=r"compared\.npz is damaged; remove it"):
+        found(collection, "edited")

@@ -44,7 +44,7 @@ HOMES = {
         *MODELS,
     },
     "timm": {"search/timm_tower.py"},
-    "faiss": {"search/exact_index.py", "search/scan_index.py", "search/kinds.py"},
+    "faiss": {"search/exact_index.py", "search/scan_index.py", "search/kinds.py", "search/keypoint_index.py"},
     "sqlalchemy": {
         "search/catalog.py",
         "search/apply.py",
@@ -88,6 +88,7 @@ HOMES = {
     },
     "matplotlib": {"indexer/plot.py"},
     "pyarrow": {"indexer/rows.py"},
+    "ray": {"indexer/distributed.py"},
     "watchfiles": {"indexer/watch.py"},
     "cv2": {"search/local_features.py", "search/alignment.py"},
     "rawpy": {"search/raw.py"},

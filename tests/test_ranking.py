@@ -12,9 +12,10 @@ from search.collection import Collection
 from search.errors import BadQuery
 from search.exact_index import ExactIndex
 from search.index import Ids, Neighbours, VectorIndex, Vectors
+from search.paging import SORTS
 from search.query import IdTerm, TextTerm
 from search.ranking import Cursor, rank
-from search.searcher import SORTS, Searcher
+from search.searcher import Searcher
 from search.types import Target
 from tests.colors import ColorEncoder
 from tests.conftest import Build, paint

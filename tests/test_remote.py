@@ -51,6 +51,9 @@ def asked(
         sensitive=HIDE,
         ranking="balanced",
         exact=True,
+        group=True,
+        diverse=True,
+        templates="a {}",
         collection=name,
         token=TOKEN,
     ).hits

@@ -14,6 +14,7 @@ from PIL import Image
 
 from search.collection import Collection
 from search.errors import ModelUnavailable
+from search.query import TextTerm
 from search.searcher import Searcher
 from search.types import EncoderIdentity, Root
 from tests.colors import COLORS, ColorEncoder
@@ -402,3 +403,21 @@ def test_the_order_can_be_that_of_the_scores(client: FlaskClient) -> None:
     answer = client.get("/api/v1/search?q=blue&ranking=best")
     assert answer.status_code == 400
     assert "choose one of balanced, cosine" in answer.get_json()["error"]["message"]
+
+
+def test_hits_are_grouped_diverse_and_asked_by_templates(
+    client: FlaskClient, photos: Path, index: Build, searcher: Searcher
+) -> None:
+    for number in range(3):
+        paint(photos / f"rose {number}.png", "red", (30 + number, 20))
+    index(photos)
+    hits = client.get("/api/v1/search?q=red&group=yes").get_json()["hits"]
+    assert [len(hit["alike"]) for hit in hits] == [3, 0, 0]
+    posted = client.post("/api/v1/search", json={"terms": [{"text": "red"}], "group": True}).get_json()["hits"]
+    assert posted == hits
+    diverse = client.get("/api/v1/search?q=red&diverse=yes").get_json()["hits"]
+    assert [hit["id"] for hit in diverse] == [hit.id for hit in searcher.page([TextTerm("red")], diverse=True).hits]
+    green = client.get("/api/v1/search?q=red&templates={}+and+green+green+green").get_json()["hits"]
+    assert green[0]["image"]["name"] == "green.bmp"
+    for wrong in ("templates=none", "group=1", "diverse=yes&sort=newest"):
+        assert client.get(f"/api/v1/search?q=red&{wrong}").status_code == 400

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from indexer.bench_pictures import picture as drawn
+from indexer.cli import main
 from search.collection import Collection
 from search.prompts import Label
 from search.vocabulary import make_vocabulary
@@ -186,3 +190,84 @@ def test_the_rows_of_the_grid_are_justified(browser: Browser, site: str) -> None
     for row in full:
         assert max(box["height"] for box in row) - min(box["height"] for box in row) < 1
         assert row[-1]["right"] == pytest.approx(full[0][-1]["right"], abs=1)
+
+
+@pytest.fixture
+def copies(collection: Collection, encoder: ColorEncoder, tmp_path: Path, index: Build) -> Iterator[str]:
+    """The URL of a running application with three pictures full of things, and a turned crop of one of them."""
+    folder = tmp_path / "copies"
+    folder.mkdir()
+    for seed in range(3):
+        drawn(np.random.default_rng(seed), (600, 400)).save(folder / f"{seed}.png")
+    Image.open(folder / "1.png").crop((150, 50, 600, 400)).rotate(90, expand=True).save(folder / "part.png")
+    index(folder)
+    assert main(["duplicates", "--collection", str(collection.directory)]) == 0
+    with running(create_app([collection], lambda _model: encoder)) as url:
+        yield url
+
+
+OUTLINE = """(() => {
+    const image = document.querySelector('.whole:has(.outline) img').getBoundingClientRect();
+    const line = document.querySelector('.outline .line').getBoundingClientRect();
+    return [line.left - image.left, line.top - image.top, line.width, line.height, image.width, image.height];
+})()"""
+"""Where the outline lies on the box of its picture, which is fitted into it."""
+
+
+def test_the_same_picture_is_outlined_apart_and_its_url_can_be_shared(
+    browser: Browser, copies: str, tmp_path: Path
+) -> None:
+    browser.resize(1280, 900)
+    browser.open(f"{copies}/")
+    file = io.BytesIO()
+    Image.open(tmp_path / "copies" / "1.png").crop((300, 0, 600, 400)).save(file, "PNG")
+    browser.drop("half.png", file.getvalue())
+    browser.wait("location.search.startsWith('?picture=') && document.querySelector('.same .outline')")
+    words = "[...document.querySelectorAll('.same li')].map(item => item.querySelector('p').textContent)"
+    assert "Edited: cropped to 50 % of it." in browser.run(words)
+    browser.wait("document.querySelector('.whole:has(.outline) img').complete")
+    left, top, width, height, box_width, box_height = browser.run(OUTLINE)
+    scale = min(box_width / 600, box_height / 400)
+    shown = ((box_width - 600 * scale) / 2 + 300 * scale, (box_height - 400 * scale) / 2, 300 * scale, 400 * scale)
+    assert (left, top, width, height) == pytest.approx(shown, abs=8 * scale + 4)
+    url = browser.run("location.href")
+    browser.run("document.querySelector('.same a').click()")
+    browser.wait("document.querySelector('dialog[open] article h1')?.textContent === '1.png'")
+    browser.press("Escape")
+    browser.wait(f"!document.querySelector('dialog').open && location.href === {json.dumps(url)}")
+    browser.open(f"{copies}/status")
+    browser.run("history.back()")
+    browser.wait("document.querySelector('.same .outline')")
+    browser.send("Emulation.setScriptExecutionDisabled", value=True)
+    browser.send("Page.navigate", url=url)
+    browser.wait("document.querySelector('.same .outline')")
+    browser.send("Emulation.setScriptExecutionDisabled", value=False)
+    assert browser.problems == []
+
+
+def test_the_same_picture_is_asked_for_in_the_lightbox(browser: Browser, copies: str) -> None:
+    browser.open(f"{copies}/search?q=red")
+    browser.run("[...document.querySelectorAll('.tile a')].find(one => one.textContent.includes('part.png')).click()")
+    same = "[...document.querySelectorAll('dialog[open] .actions a')].find(one => one.search.includes('same=yes'))"
+    browser.wait(same)
+    browser.run(f"{same}.click()")
+    browser.wait("location.search.includes('same=yes') && document.querySelector('.same li')")
+    assert browser.run("document.querySelector('.same p').textContent") == (
+        "Edited: turned 90° counterclockwise, cropped to 66 % of it."
+    )
+    assert browser.problems == []
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_duplicates_are_reviewed_at_any_width(browser: Browser, copies: str, width: int, scheme: str) -> None:
+    browser.resize(width, 900, dark=scheme == "dark")
+    browser.open(f"{copies}/duplicates")
+    assert browser.run("document.querySelectorAll('.group').length") == 1
+    assert browser.run("document.querySelector('.badge').textContent") == "Best"
+    assert browser.run(SHIFT) < 0.01
+    browser.run("document.querySelector('.paths summary').click()")
+    assert browser.run("document.querySelector('.paths pre').textContent.trim()") == "part.png"
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    browser.shoot(f"duplicates-{scheme}-{width}")
+    assert browser.problems == []

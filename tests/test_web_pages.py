@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 from html import unescape
 from pathlib import Path
 from urllib.parse import quote_plus, urlsplit
 
+import numpy as np
 import pytest
 from flask.testing import FlaskClient
-from PIL import Image
+from PIL import Image, ImageOps
 
+from indexer.bench_pictures import picture as drawn
 from search.collection import Collection
+from search.query import TextTerm
+from search.searcher import Searcher
 from search.types import EncoderIdentity, Root
 from tests.colors import ColorEncoder
 from tests.conftest import Build, paint
@@ -227,8 +232,8 @@ def test_the_same_picture_elsewhere_is_named_on_its_page(client: FlaskClient, ph
     html = page(client, "/search?q=red")
     for link in re.findall(r'href="(/images/\d+)"', html)[:2]:
         other = page(client, link)
-        assert "The same picture elsewhere" in other
-    assert "The same picture elsewhere" not in page(client, re.findall(r'href="(/images/\d+)"', html)[2])
+        assert "The same file elsewhere" in other
+    assert "The same file elsewhere" not in page(client, re.findall(r'href="(/images/\d+)"', html)[2])
 
 
 def test_captions_are_shown_with_their_pictures(client: FlaskClient) -> None:
@@ -352,3 +357,116 @@ def test_a_very_wide_picture_fits_the_grid(client: FlaskClient, photos: Path, in
     html = page(client, "/")
     assert f"ratio-{WIDEST - NARROWEST}" in html
     assert "ratio-0" in html
+
+
+@pytest.fixture
+def edited(client: FlaskClient, photos: Path, index: Build) -> Image.Image:
+    """A picture with a lot to see, of which the collection has the file, a copy and its left half, mirrored."""
+    image = drawn(np.random.default_rng(7), (400, 300))
+    image.save(photos / "seven.png")
+    shutil.copy(photos / "seven.png", photos / "trip" / "seven again.png")
+    ImageOps.mirror(image.crop((0, 0, 200, 300))).save(photos / "half.png")
+    index(photos)
+    return image
+
+
+def same(html: str) -> list[tuple[str, str]]:
+    """Verdict and path of the images that stand apart."""
+    listed = re.search(r'<ul class="same".*?</ul>', html, re.DOTALL)
+    return re.findall(r'</a>\s*<p>(.*?)</p>\s*<p class="quiet">(.*?)</p>', listed[0], re.DOTALL) if listed else []
+
+
+def file_of(image: Image.Image, kind: str) -> io.BytesIO:
+    file = io.BytesIO()
+    image.save(file, kind)
+    file.seek(0)
+    return file
+
+
+def test_the_same_picture_stands_apart_from_what_is_like_it(client: FlaskClient, edited: Image.Image) -> None:
+    right = file_of(edited.crop((120, 0, 400, 300)), "PNG")
+    html = page(client, asked(client, image=(right, "right.png")))
+    assert sorted(same(html)) == [
+        ("Edited: cropped to 70 % of it.", "seven.png"),
+        ("Edited: cropped to 70 % of it.", "trip/seven again.png"),
+    ]
+    assert "The same picture is here 2 times" in html
+    assert {"red.png", "half.png"} < set(tiles(html)), "which shows too little of the same"
+    assert not {"seven.png", "seven again.png"} & set(tiles(html))
+    corners = [tuple(map(float, point.split(","))) for point in re.findall(r'points="(.*?)"', html)[0].split()]
+    wanted = [(120, 0), (400, 0), (400, 300), (120, 300)]
+    assert np.array(sorted(corners)) == pytest.approx(np.array(sorted(wanted)), abs=6)
+
+
+def test_a_file_that_is_here_is_told_as_identical_and_its_edits_too(client: FlaskClient, edited: Image.Image) -> None:
+    html = page(client, asked(client, image=(file_of(edited, "PNG"), "IMG_1.png")))
+    found = dict(map(reversed, same(html)))
+    assert found["seven.png"] == found["trip/seven again.png"] == "Identical file."
+    assert found["half.png"] == "Edited: mirrored, within a larger picture, of which it fills 50 %."
+    html = page(client, asked(client, image=(file_of(edited, "BMP"), "IMG_1.bmp")))
+    assert ("Same pixels in another file.", "seven.png") in same(html)
+
+
+def test_an_image_is_looked_up_where_that_is_asked(client: FlaskClient, edited: Image.Image) -> None:
+    hits = client.get("/api/v1/search?q=red&k=10").get_json()["hits"]
+    half = next(hit["id"] for hit in hits if hit["image"]["name"] == "half.png")
+    link = f"/search?id={half}&amp;same=yes"
+    assert link in page(client, f"/images/{half}")
+    html = page(client, unescape(link))
+    assert {path for _, path in same(html)} == {"seven.png", "trip/seven again.png"}
+    assert {words for words, _ in same(html)} == {"Edited: mirrored, cropped to 50 % of it."}
+    assert same(page(client, f"/search?id={half}")) == []
+
+
+def test_what_is_not_here_is_told_and_what_is_like_it_shown(client: FlaskClient, edited: Image.Image) -> None:
+    other = file_of(drawn(np.random.default_rng(8), (400, 300)), "PNG")
+    html = page(client, asked(client, image=(other, "other.png")))
+    assert "The same picture is not here, edited or not" in html
+    assert same(html) == []
+    assert "seven.png" in tiles(html)
+
+
+def test_where_nobody_can_tell_the_page_says_so(
+    collection: Collection, encoder: ColorEncoder, photos: Path, index: Build
+) -> None:
+    index(photos, keypoints=0)
+    client = create_app([collection], lambda _model: encoder).test_client()
+    for file in photos.glob("**/*.*"):
+        file.unlink()
+    html = page(client, asked(client, image=(io.BytesIO(picture("green")), "a.png")))
+    assert "Whether the same picture is here cannot be told" in html
+    assert "3 pictures near to it came without local features, and the files are gone" in html
+
+
+@pytest.mark.parametrize("more", ["q=red", "folder=trip", "sort=newest", "target=texts"])
+def test_only_a_picture_alone_is_looked_up(client: FlaskClient, edited: Image.Image, more: str) -> None:
+    url = asked(client, image=(file_of(edited, "PNG"), "a.png"))
+    assert same(page(client, url))
+    html = page(client, f"{url}&{more}")
+    assert same(html) == []
+    assert "same picture is" not in html
+
+
+def test_near_identical_hits_are_shown_as_one_where_that_is_chosen(
+    client: FlaskClient, photos: Path, index: Build, searcher: Searcher
+) -> None:
+    for number in range(4):
+        paint(photos / f"rose {number}.png", "red", (30 + number, 20))
+    index(photos)
+    html = page(client, "/search?q=red")
+    assert tiles(html)[:5] == ["red.png", *(f"rose {number}.png" for number in range(4))]
+    html = page(client, "/search?q=red&group=yes")
+    assert len(tiles(html)) == 3
+    assert tiles(html)[0] == "red.png"
+    assert '<span class="alike" title="4 more that are almost the same">+4' in html
+    assert re.search(r'name="group" value="yes" checked', html)
+    html = page(client, "/search?q=red&diverse=yes")
+    assert tiles(html) == [hit.path.name for hit in searcher.page([TextTerm("red")], diverse=True).hits]
+    assert 'href="/search?q=red&amp;group=yes"' not in html
+    assert asked(client, q="blue", group="yes", diverse="yes") == "/search?q=blue&group=yes&diverse=yes"
+
+
+def test_an_order_of_time_is_not_diverse(client: FlaskClient) -> None:
+    html = page(client, "/search?q=red&sort=newest&diverse=yes")
+    assert 'name="diverse"' not in html
+    assert client.get("/search?q=red&group=maybe").status_code == 400

@@ -113,20 +113,34 @@ def parser() -> argparse.ArgumentParser:
         help="fetch pictures from public URLs that the page and the API are asked with",
     )
     parser.add_argument(
+        "--show-places",
+        action="store_true",
+        help="tell others too where pictures were taken; without it, only a server for this machine alone does",
+    )
+    parser.add_argument(
         "--insecure", action="store_true", help="listen beyond this machine without a token: anyone there may look"
     )
     return parser
 
 
 def access_of(arguments: argparse.Namespace, token: str | None) -> Access:
-    """Without a token, only this machine may ask, and only under its own names. A rate is for others than its owner."""
+    """Without a token, only this machine may ask, and only under its own names.
+
+    A rate is for others than its owner, and so is silence about places.
+    """
     local = _is_loopback(arguments.host)
     own = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
     names = (*LOOPBACK_NAMES, own, *arguments.allow_host)
-    rate = None if local and not arguments.allow_host else RATE
+    private = local and not arguments.allow_host
+    rate = None if private else RATE
     if arguments.rate_limit:
         rate = None if arguments.rate_limit == "off" else arguments.rate_limit
-    return Access(token=token, hosts=names if local and token is None else (), rate=rate)
+    return Access(
+        token=token,
+        hosts=names if local and token is None else (),
+        rate=rate,
+        places=private or arguments.show_places,
+    )
 
 
 def _is_loopback(host: str) -> bool:

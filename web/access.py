@@ -13,12 +13,14 @@ MIN_TOKEN_LENGTH = 16
 class Access:
     """`token` is asked of everyone, unless it is None. `hosts` are the names that the server goes by; () is any.
 
-    `rate` is how often one client is answered, as "300/minute"; None is always.
+    `rate` is how often one client is answered, as "300/minute"; None is always. `places` says whether everyone is told
+    where pictures were taken.
     """
 
     token: str | None = field(default=None, repr=False)
     hosts: tuple[str, ...] = ()
     rate: str | None = None
+    places: bool = True
 
 
 EVERYONE = Access()

@@ -87,6 +87,9 @@ def answer(query: Query) -> dict[str, Any]:
         sort=query.sort,
         ranking=query.ranking,
         exact=query.exact,
+        group=query.group,
+        diverse=query.diverse,
+        templates=query.templates,
         after=query.after,
     )
     tiles, links = tiles_of_hits(shelf, page.hits, captions=False), Links()
@@ -110,6 +113,7 @@ def _hit(hit: Hit, tile: Tile, links: Links) -> dict[str, Any]:
         "score": hit.score,
         "strength": hit.strength,
         "text": hit.text,
+        "alike": list(hit.alike),
         "image": image_to_dict(tile, links),
     }
 

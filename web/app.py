@@ -13,6 +13,7 @@ from web import (
     api,
     auth,
     classify,
+    duplicates,
     embed,
     errors,
     hosts,
@@ -20,6 +21,7 @@ from web import (
     media,
     origin,
     pages,
+    places,
     present,
     rate,
     reference,
@@ -65,6 +67,7 @@ def create_app(
     )
     app.extensions["fetch"] = fetch
     app.register_blueprint(pages.blueprint)
+    app.register_blueprint(duplicates.blueprint)
     app.register_blueprint(api.blueprint)
     app.register_blueprint(texts.blueprint)
     app.register_blueprint(embed.blueprint)
@@ -82,6 +85,7 @@ def create_app(
     if access.hosts:
         hosts.register(app, access.hosts)
     origin.register(app)
+    places.register(app, shown=access.places)
     if access.rate is not None:
         rate.register(app, access.rate)
     if access.token is not None:
@@ -96,6 +100,7 @@ def _names_for_templates() -> dict[str, Any]:
         "shelf": g.get("shelf", library.default),
         "asked": Asked(),
         "may_fetch": fetch_of() is not None,
+        "places_shown": places.are_shown(),
         "signed_in": auth.is_known(),
         "may_sign_out": auth.is_asked_for() and auth.is_known(),
     }

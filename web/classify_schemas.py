@@ -5,7 +5,8 @@ from __future__ import annotations
 from search.prompts import PLACE, PLAIN, TEMPLATE_SETS
 from web.classify import MAX_PROMPTS
 from web.embed import MAX_ITEMS
-from web.schemas import AFTER, BASE64, COLLECTION, FILE, HITS, IMAGE_ID, SCORE, TEXT, URL, WHERE, K
+from web.order_schemas import AFTER
+from web.schemas import BASE64, COLLECTION, FILE, HITS, IMAGE_ID, SCORE, TEXT, URL, WHERE, K
 from web.score import COLUMNS
 from web.shapes import Schema, array, fields, number, ref, some, string
 from web.terms import MAX_URLS

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint, Request, request
 
 from search.errors import BadQuery
-from search.lookup import SAME, Candidate, by_id, by_image
+from search.lookup import Candidate, by_id, by_image
 from web.api import image_to_dict
 from web.body import FORMS, read_object, string, whole
 from web.current import choose_shelf
@@ -42,7 +42,7 @@ def look_up() -> dict[str, Any]:
     tiles, links = tiles_of_hits(shelf, [candidate.hit for candidate in candidates]), Links()
     return {
         "collection": shelf.name,
-        "found": any(candidate.verdict in SAME for candidate in candidates),
+        "found": any(candidate.is_same for candidate in candidates),
         "candidates": [
             {
                 "verdict": candidate.verdict,

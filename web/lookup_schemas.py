@@ -12,5 +12,6 @@ EVIDENCE = fields(
         "rotation": number("degrees clockwise by which the image was turned"),
         "scale": number("pixels for one of the image's"),
         "flipped": {"type": "boolean", "description": "whether it was mirrored before it was turned"},
+        "fills": number("share of the picture that what is shown fills, 0 to 1"),
     }
 )

@@ -15,6 +15,7 @@ from search.records import ImageRecord
 from search.settings import MAX_PIXELS
 from search.thumbnail import thumbnail as shrink
 from search.types import is_followed
+from web import places
 from web.current import choose_shelf, library_of
 from web.present import readable
 from web.thumbnails import SIZES, key_of
@@ -48,8 +49,9 @@ def original(image_id: int) -> Response:
     if not is_followed(record.path, shelf.catalog.roots()):
         raise NotFound(f"the picture with the id {image_id} was imported without its file")
     mimetype = SAFE_TYPES.get(record.facts.format)
+    tells_place = record.facts.latitude is not None and not places.are_shown()
     try:
-        response = _as_it_is(record, mimetype) if mimetype else _converted(record)
+        response = _as_it_is(record, mimetype) if mimetype and not tells_place else _converted(record)
     except BadPicture as error:
         raise NotFound(f"the picture with the id {image_id} cannot be shown: {error}") from error
     response.headers["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'; sandbox"

@@ -7,11 +7,11 @@ from typing import Any
 
 from web.classify_schemas import CLASSIFICATION
 from web.image_schemas import PICTURES
+from web.order_schemas import REFINED_ARGUMENTS
 from web.schemas import (
     COLLECTION,
     FILTER_ARGUMENTS,
     IMAGE_ID,
-    REFINED_ARGUMENTS,
     SCHEMAS,
     TARGET,
     TEXT,

@@ -12,13 +12,14 @@ from search import lookup
 from search.classify import Nearest
 from search.errors import BadFilter
 from search.filters import Filter
+from search.paging import Page
 from search.query import IdTerm
-from search.searcher import Page
 from search.types import SHOW
 from web.current import choose_shelf, library_of
 from web.library import Shelf
 from web.params import Asked, read_sensitive
 from web.present import Tile, relative_path, size_of, tile_of, tiles_of_hits, tiles_of_ids
+from web.same import look_up
 from web.terms import fetched
 
 blueprint = Blueprint("pages", __name__)
@@ -58,11 +59,14 @@ def search() -> ResponseReturnValue:
         page, wrong = _page(shelf, asked), None
     except BadFilter as error:
         page, wrong = Page([], None, None, None), error
+    found = look_up(shelf, asked, library_of().uploads)
+    same = {one.tile.id for one in found.images} if found else set()
     shown = render_template(
         "results.html",
         asked=asked,
         wrong=wrong,
-        tiles=tiles_of_hits(shelf, page.hits),
+        found=found,
+        tiles=tiles_of_hits(shelf, [hit for hit in page.hits if hit.image_id not in same]),
         matched=page.matched,
         length=page.length,
         more=replace(asked, k=None, after=page.next) if page.next else None,
@@ -82,6 +86,8 @@ def _page(shelf: Shelf, asked: Asked) -> Page:
         target=asked.target,
         where=asked.where,
         sort=asked.sort,
+        group=asked.group,
+        diverse=asked.diverse,
         after=asked.after,
     )
 

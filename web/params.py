@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from search.errors import BadFilter, BadQuery
 from search.expression import Condition, condition, parse_conditions
 from search.filters import Filter
+from search.paging import SORTS, Sort
 from search.query import IdTerm, Term, parse_text
 from search.ranking import Cursor
 from search.records import Tag
-from search.searcher import SORTS, Sort
 from search.types import HIDE, RANKINGS, SENSITIVE, SHOW, TARGETS, Ranking, Target
+from web import places
 from web.library import Shelf
 from web.uploads import Uploads, key_of_url
 
@@ -36,7 +37,8 @@ class Asked:
     """The state of the search page: its URL says all of it.
 
     `picture` is the key of an upload, `url` that of a picture elsewhere, `narrowed` the filters by their names, `after`
-    where the page before ended.
+    where the page before ended. `same` asks which images are the same picture as that with the id; `group` and
+    `diverse` as in search.paging.
     """
 
     q: str = ""
@@ -48,20 +50,27 @@ class Asked:
     narrowed: Mapping[str, str] = field(default_factory=dict)
     k: int | None = None
     after: Cursor | None = None
+    same: bool = False
+    group: bool = False
+    diverse: bool = False
 
     @classmethod
     def read(cls, values: Mapping[str, str]) -> Asked:
-        """From a URL or a form. Raises BadQuery."""
+        """From a URL or a form. Raises BadQuery. In the order of time hits are not diverse, whatever was chosen."""
+        sort = read_sort(values.get("sort"))
         return cls(
             q=read_text(values.get("q", "")),
             id=read_number("id", values.get("id")),
             picture=values.get("picture") or None,
             url=values.get("url") or None,
             target=read_target(values.get("target")),
-            sort=read_sort(values.get("sort")),
+            sort=sort,
             narrowed={name: value for name in FILTERS if (value := read_text(values.get(name, "")))},
             k=read_number("k", values.get("k")),
             after=read_cursor(values.get("after")),
+            same=read_yes_or_no("same", values.get("same")),
+            group=read_yes_or_no("group", values.get("group")),
+            diverse=read_yes_or_no("diverse", values.get("diverse")) and sort == "relevance",
         )
 
     @property
@@ -80,6 +89,12 @@ class Asked:
         words = f"{self.q[: found.start()]} {self.q[found.end() :]}"
         return replace(self, q=read_text(words), url=found[0], picture=None, id=None)
 
+    @property
+    def is_of_a_picture(self) -> bool:
+        """Whether the first page is asked for what is like one picture, whatever else is known of it."""
+        alone = not self.q and (self.id is None) != (self.key is None) and self.after is None
+        return alone and self.refinements.keys() <= {"sensitive", "group", "diverse"}
+
     def to_args(self) -> dict[str, Any]:
         """The arguments of its URL, without what is not asked."""
         values: dict[str, Any] = {"q": self.q, "id": self.id, "picture": self.picture, "url": self.url}
@@ -87,13 +102,14 @@ class Asked:
             values["target"] = self.target
         if self.sort != "relevance":
             values["sort"] = self.sort
+        values |= {name: "yes" for name in ("same", "group", "diverse") if getattr(self, name)}
         values |= {**self.narrowed, "k": self.k, "after": self.after and str(self.after)}
         return {name: value for name, value in values.items() if value not in (None, "")}
 
     @property
     def refinements(self) -> dict[str, Any]:
         """What a new query goes on with: what is to be found, in which order, among what."""
-        return Asked(target=self.target, sort=self.sort, narrowed=self.narrowed).to_args()
+        return replace(self, q="", id=None, picture=None, url=None, k=None, after=None, same=False).to_args()
 
     def but(self, **changes: Any) -> dict[str, Any]:
         """The arguments of the URL that asks the same from its first page on, with `changes`."""
@@ -154,6 +170,13 @@ def read_number(name: str, text: str | None) -> int | None:
     return int(text)
 
 
+def read_choice(name: str, text: str | None, choices: Sequence[str]) -> str:
+    """The first of the choices where nothing is given."""
+    if (text or choices[0]) not in choices:
+        raise BadQuery(f"{name} is {(text or '')[:_SHOWN]!r}; choose one of {', '.join(choices)}")
+    return text or choices[0]
+
+
 def read_target(text: str | None) -> Target:
     for target in TARGETS:
         if target == (text or "images"):
@@ -175,10 +198,9 @@ def read_ranking(text: str | None) -> Ranking:
     raise BadQuery(f"ranking is {(text or '')[:_SHOWN]!r}; choose one of {', '.join(RANKINGS)}")
 
 
-def read_exact(text: str | None) -> bool:
-    """Whether every vector is compared, whatever the kind of the index."""
+def read_yes_or_no(name: str, text: str | None) -> bool:
     if (text or "no") not in YES_OR_NO:
-        raise BadQuery(f"exact is {(text or '')[:_SHOWN]!r}; choose one of {', '.join(YES_OR_NO)}")
+        raise BadQuery(f"{name} is {(text or '')[:_SHOWN]!r}; choose one of {', '.join(YES_OR_NO)}")
     return YES_OR_NO[text or "no"]
 
 
@@ -209,6 +231,7 @@ def read_filter(values: Mapping[str, str]) -> Filter:
             conditions.append(_below(condition(field, operator, text)))
         except BadFilter as error:
             raise BadFilter(f"{name}: {error}" if name in _FIELDS else str(error)) from error
+    places.check(conditions)
     return Filter(tuple(conditions), show_sensitive)
 
 

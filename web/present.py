@@ -13,6 +13,7 @@ from typing import Any
 from search.records import ImageRecord, Tag
 from search.types import EncoderIdentity, Facts, Hit, Root, is_followed
 from web.library import Shelf
+from web.places import shown
 from web.thumbnails import SIZES, key_of
 
 RATIO_STEP = 1.05
@@ -23,7 +24,8 @@ NARROWEST, WIDEST = -16, 24
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """An image to be shown, with what it is said to show; with score, strength and text if it is a hit.
+    """An image to be shown, with what it is said to show; with score, strength and text if it is a hit, and
+    how many hits that are alike stand behind it.
 
     `has_picture` is false of an imported row whose file lies in no followed folder: a placeholder stands for it.
     """
@@ -37,10 +39,12 @@ class Tile:
     score: float | None = None
     strength: float | None = None
     text: str | None = None
+    alike: int = 0
 
     @property
     def facts(self) -> Facts:
-        return self.record.facts
+        """What may be told of the image."""
+        return shown(self.record.facts)
 
     @property
     def name(self) -> str:
@@ -100,6 +104,7 @@ def tiles_of_hits(shelf: Shelf, hits: Iterable[Hit], *, captions: bool = True) -
             score=hit.score,
             strength=hit.strength,
             text=hit.text,
+            alike=len(hit.alike),
         )
         for hit in found
     ]
@@ -189,6 +194,17 @@ def _sentence(message: str) -> str:
     return message[:1].upper() + message[1:].rstrip(".") + "."
 
 
+def _weight(tile: Tile) -> str:
+    """What of an image is compared with its copies."""
+    size_bytes = size_of(tile.record.path) if tile.has_picture else None
+    return ", ".join([_measures(tile.facts), *([_bytes(size_bytes)] if size_bytes is not None else [])])
+
+
+def _measures(facts: Facts) -> str:
+    size = [f"{facts.width:,} \u00d7 {facts.height:,} pixels"] if facts.width and facts.height else []
+    return ", ".join([*size, *([facts.format] if facts.format else [])])
+
+
 def _number(value: int) -> str:
     return f"{value:,}"
 
@@ -211,4 +227,6 @@ FILTERS = {
     "model": model_name,
     "sentence": _sentence,
     "readable": readable,
+    "measures": _measures,
+    "weight": _weight,
 }

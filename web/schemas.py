@@ -5,11 +5,11 @@ from __future__ import annotations
 from search.expression import ORIENTATIONS
 from search.lookup import VERDICTS
 from search.query import MAX_WEIGHT
-from search.searcher import SORTS
 from search.settings import MAX_K
-from search.types import HIDE, RANKINGS, SENSITIVE, TARGETS
+from search.types import HIDE, SENSITIVE, TARGETS
 from web.embed import MAX_ITEMS
 from web.lookup_schemas import EVIDENCE
+from web.order_schemas import REFINED, REFINED_ARGUMENTS
 from web.params import MAX_TEXT_LENGTH, YES_OR_NO
 from web.shapes import Schema, array, fields, maybe, number, ref, some, string, whole
 from web.terms import DEFAULT_K, MAX_TERMS
@@ -42,14 +42,6 @@ EMBEDDED_TEXTS = {**array(TEXT, f"with the images {MAX_ITEMS} at most"), "maxIte
 TRUNCATED = {"type": "boolean", "description": "whether a text has more tokens than the model reads"}
 CONTEXT = whole("how many tokens of a text the model reads", minimum=1)
 
-SORT = {"type": "string", "enum": list(SORTS), "default": "relevance", "description": "by time only matches come"}
-RANKING = {
-    "type": "string",
-    "enum": list(RANKINGS),
-    "default": "balanced",
-    "description": "balanced: terms weigh alike and nothing is near to every text; cosine: in the order of scores",
-}
-AFTER = string("the next of the page before")
 STRENGTH = number("what the score is worth, from 0 to 1, alike for every query; null where it cannot be told")
 
 SENSITIVE_FIELD = {
@@ -76,12 +68,6 @@ PLACE = {"type": "boolean", "description": "whether it says where it was taken"}
 PLACE_ARGUMENT = {"type": "string", "enum": list(YES_OR_NO), "description": PLACE["description"]}
 
 FILTER_ARGUMENTS: dict[str, Schema] = {"where": WHERE, **FILTER_FIELDS, "place": PLACE_ARGUMENT}
-
-EXACT = {"type": "boolean", "default": False, "description": "whether every vector is compared, whatever the index"}
-EXACT_ARGUMENT = {**EXACT, "type": "string", "enum": list(YES_OR_NO), "default": "no"}
-
-REFINED: dict[str, Schema] = {"sort": SORT, "ranking": RANKING, "exact": EXACT, "after": AFTER}
-REFINED_ARGUMENTS: dict[str, Schema] = {**REFINED, "exact": EXACT_ARGUMENT}
 
 PICTURES: dict[str, Schema] = {"image": BASE64, "image_id": IMAGE_ID, "url": URL}
 TERMS: dict[str, Schema] = {"text": TEXT, **PICTURES}
@@ -171,6 +157,7 @@ SCHEMAS: dict[str, Schema] = {
             "score": SCORE,
             "strength": maybe(STRENGTH),
             "text": maybe(string("null for an image")),
+            "alike": array(whole(minimum=1), "ids of the near-identical hits behind it, where they are grouped"),
             "image": ref("Image"),
         }
     ),

@@ -12,27 +12,31 @@ from flask import Request
 
 from search.errors import BadQuery
 from search.filters import Filter
+from search.paging import Sort
+from search.prompts import templates_of
 from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm, parse_text
 from search.ranking import Cursor
-from search.searcher import Sort
 from search.types import Ranking, Target
 from web.body import FORMS, boolean, file_bytes, number, read_object, string, whole
 from web.current import fetch_of
 from web.params import (
     FILTERS,
     read_cursor,
-    read_exact,
     read_filter,
     read_number,
     read_ranking,
     read_sort,
     read_target,
     read_text,
+    read_yes_or_no,
 )
 
 DEFAULT_K = 10
 MAX_TERMS = 16
-_FIELDS = ("terms", "k", "target", "collection", "where", "filter", "sort", "ranking", "exact", "after")
+_FIELDS = (
+    *("terms", "k", "target", "collection", "where", "filter"),
+    *("sort", "ranking", "exact", "group", "diverse", "templates", "after"),
+)
 _FILTERS = tuple(name for name in FILTERS if name != "where")
 MAX_URLS = 4
 _KINDS = ("text", "image_id", "image", "url", "vector")
@@ -51,6 +55,9 @@ class Query:
     ranking: Ranking
     exact: bool
     after: Cursor | None
+    group: bool = False
+    diverse: bool = False
+    templates: tuple[str, ...] = ()
 
 
 def from_arguments(values: Mapping[str, str], pictures: list[bytes] | None = None) -> Query:
@@ -69,8 +76,11 @@ def refine(terms: list[Term], values: Mapping[str, str], default_k: int = DEFAUL
         where=read_filter(values),
         sort=read_sort(values.get("sort")),
         ranking=read_ranking(values.get("ranking")),
-        exact=read_exact(values.get("exact")),
+        exact=read_yes_or_no("exact", values.get("exact")),
         after=read_cursor(values.get("after")),
+        group=read_yes_or_no("group", values.get("group")),
+        diverse=read_yes_or_no("diverse", values.get("diverse")),
+        templates=_templates(values.get("templates", "")),
     )
 
 
@@ -94,6 +104,9 @@ def from_body(request: Request) -> Query:
         ranking=read_ranking(string("ranking", body.get("ranking", ""))),
         exact=boolean("exact", body.get("exact", False)),
         after=read_cursor(string("after", body.get("after", ""))),
+        group=boolean("group", body.get("group", False)),
+        diverse=boolean("diverse", body.get("diverse", False)),
+        templates=_templates(string("templates", body.get("templates", ""))),
     )
 
 
@@ -110,6 +123,10 @@ def json_filter(body: Mapping[str, Any]) -> Filter:
     if "place" in value:
         texts["place"] = "yes" if boolean("place", value["place"]) else "no"
     return read_filter({**texts, "where": string("where", body.get("where", ""))})
+
+
+def _templates(text: str) -> tuple[str, ...]:
+    return templates_of(read_text(text)) if text else ()
 
 
 def _checked(terms: list[Term]) -> list[Term]:

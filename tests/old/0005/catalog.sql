@@ -13,7 +13,7 @@ CREATE TABLE failures (
 	failed_at DATETIME NOT NULL, 
 	PRIMARY KEY (path)
 );
-INSERT INTO "failures" VALUES('/photos/broken.jpg',10,6000000000,128000000,'not a picture of a known format','2026-11-21 18:25:25.196078');
+INSERT INTO "failures" VALUES('/photos/broken.jpg',10,6000000000,128000000,'not a picture of a known format','2026-11-21 18:57:01.393943');
 CREATE TABLE images (
 	id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, 
 	path VARCHAR NOT NULL, 
@@ -70,7 +70,7 @@ CREATE TABLE runs (
 	report JSON NOT NULL, 
 	PRIMARY KEY (id)
 );
-INSERT INTO "runs" VALUES(1,'2026-11-21 18:25:24.915511','{"new": 3, "changed": 0, "moved": 0, "copied": 0, "recaptioned": 0, "unchanged": 0, "removed": 0, "failed": 1, "encoded": 3, "described": 0, "seconds": 0.45250930200018047, "decode_seconds": 0.3946879750019434, "wait_seconds": 0.0, "encode_seconds": 0.27463489699948695, "write_seconds": 0.04544128000088676, "interrupted": false, "unreadable": {}, "bad_captions": [], "images_per_second": 6.629697968062552}');
+INSERT INTO "runs" VALUES(1,'2026-11-21 18:57:01.352688','{"new": 3, "changed": 0, "moved": 0, "copied": 0, "recaptioned": 0, "unchanged": 0, "removed": 0, "failed": 1, "encoded": 3, "described": 0, "seconds": 0.08502454599874909, "decode_seconds": 0.06633325700022397, "wait_seconds": 0.03477741900132969, "encode_seconds": 0.0004800509996130131, "write_seconds": 0.0036475110027822666, "interrupted": false, "unreadable": {}, "bad_captions": [], "images_per_second": 35.28392847924336}');
 CREATE TABLE state (
 	id INTEGER NOT NULL, 
 	encoder VARCHAR NOT NULL, 
@@ -83,7 +83,7 @@ CREATE TABLE state (
 	publication JSON, 
 	PRIMARY KEY (id)
 );
-INSERT INTO "state" VALUES(1,'{"architecture": "mean color", "dim": 4, "int8": null, "model": "colors", "preprocessing": "8x8, squash", "weights_digest": "0000000000000000000000000000000000000000000000000000000000000000"}',1,1,1,1,3,20.0,'{"policy": {"kind": "auto", "min_recall": 0.99}, "facts": {"images": {"kind": "exact", "vectors": 3, "recall": {}, "candidates": 0}, "texts": {"kind": "exact", "vectors": 2, "recall": {}, "candidates": 0}}, "seals": {"images": {"size_bytes": 268, "start": 196, "end": 220, "checksum": 951297683}, "texts": {"size_bytes": 252, "start": 196, "end": 212, "checksum": 3632234547}}}');
+INSERT INTO "state" VALUES(1,'{"architecture": "mean color", "dim": 4, "int8": null, "model": "colors", "preprocessing": "8x8, squash", "weights_digest": "0000000000000000000000000000000000000000000000000000000000000000"}',1,1,1,1,3,20.0,'{"policy": {"kind": "auto", "min_recall": 0.99}, "facts": {"images": {"kind": "exact", "vectors": 3, "recall": {}, "candidates": 0}, "texts": {"kind": "exact", "vectors": 2, "recall": {}, "candidates": 0}}, "seals": {"images": {"size_bytes": 268, "start": 196, "end": 220, "checksum": 555324018}, "texts": {"size_bytes": 252, "start": 196, "end": 212, "checksum": 283299069}}}');
 CREATE TABLE tags (
 	image_id INTEGER NOT NULL, 
 	label_id INTEGER NOT NULL, 
@@ -107,10 +107,10 @@ CREATE TABLE texts (
 );
 INSERT INTO "texts" VALUES(1,3,'a red thing',X'56077B3F0000000000000000ABD2483E',2223698561);
 INSERT INTO "texts" VALUES(2,3,'red and white',X'6A4A4E3F6A4ACE3E6A4ACE3E5508253E',526421165);
-CREATE INDEX images_stamp ON images (path, size_bytes, mtime_ns, captions_stamp);
 CREATE INDEX ix_images_digest ON images (digest);
-CREATE INDEX ix_texts_image_id ON texts (image_id);
+CREATE INDEX images_stamp ON images (path, size_bytes, mtime_ns, captions_stamp);
 CREATE INDEX ix_texts_text ON texts (text);
+CREATE INDEX ix_texts_image_id ON texts (image_id);
 CREATE INDEX ix_tags_label_id ON tags (label_id);
 DELETE FROM "sqlite_sequence";
 INSERT INTO "sqlite_sequence" VALUES('images',3);

@@ -1,0 +1,57 @@
+"""Hits and lookups -> the lines that the command line writes: words, one JSON object, or bare paths."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from search.types import Answer, Hit
+
+if TYPE_CHECKING:
+    from search.lookup import Candidate
+
+Form = Literal["words", "json", "paths"]
+
+
+def hit_lines(answer: Answer, form: Form) -> list[str]:
+    if form == "paths":
+        return [str(hit.path) for hit in answer.hits]
+    if form == "words":
+        return [_hit(hit) for hit in answer.hits]
+    tags = answer.tags
+    rows = [{**hit.to_dict(), "tags": [tag._asdict() for tag in tags.get(hit.image_id, ())]} for hit in answer.hits]
+    return [json.dumps({"hits": rows}, indent=2)]
+
+
+def lookup_lines(found: Mapping[Path, Sequence[Candidate]], form: Form) -> list[str]:
+    """Of each file the images that are the same picture; in JSON every candidate."""
+    same = {file: [one for one in candidates if one.is_same] for file, candidates in found.items()}
+    if form == "paths":
+        return [str(one.hit.path) for candidates in same.values() for one in candidates]
+    if form == "words":
+        return [line for file, candidates in found.items() for line in _lookup(file, candidates, same[file])]
+    rows = [
+        {"file": str(file), "found": bool(same[file]), "candidates": [one.to_dict() for one in candidates]}
+        for file, candidates in found.items()
+    ]
+    return [json.dumps({"lookups": rows}, indent=2)]
+
+
+def _hit(hit: Hit) -> str:
+    text, alike = f"  {hit.text}" if hit.text else "", f"  (+{len(hit.alike)} alike)" if hit.alike else ""
+    return f"{hit.score:.4f}  id:{hit.image_id:<7} {hit.path}{text}{alike}"
+
+
+def _lookup(file: Path, candidates: Sequence[Candidate], same: Sequence[Candidate]) -> list[str]:
+    if same:
+        return [f"{one.verdict:16}  id:{one.hit.image_id:<7} {one.hit.path}  is {file}{_edit(one)}" for one in same]
+    untold = any(one.verdict == "unverified" for one in candidates)
+    return [f"{'cannot tell' if untold else 'not here':16}  {'':10} {file}"]
+
+
+def _edit(candidate: Candidate) -> str:
+    from search.verdict_words import edit_in_words  # OpenCV comes with it, which is there when anything was looked up
+
+    return f"  ({edit_in_words(candidate.evidence)})" if candidate.verdict == "edited" and candidate.evidence else ""
