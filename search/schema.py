@@ -41,6 +41,9 @@ SCHEMA_VERSION = "0004"
 
 BUSY_TIMEOUT_S = 30
 
+_PAGE_BYTES = 16_384
+"""SQLite's own 4,096 hold one vector of 512 dimensions, and nearly half of the page is left."""
+
 _ESCAPE = "\x1a"
 _UNSTORABLE = re.compile(f"[{_ESCAPE}\udc80-\udcff]")
 _ESCAPED = re.compile(f"{_ESCAPE}([0-9a-f]{{2}})")
@@ -209,6 +212,7 @@ def create_tables(file: Path, encoder: str) -> None:
     """Write a catalog without rows; `encoder` is the identity of the collection's encoder as JSON."""
     engine = connect(file)
     with engine.begin() as connection:
+        connection.exec_driver_sql(f"PRAGMA page_size={_PAGE_BYTES}")
         metadata.create_all(connection)
         connection.execute(insert(alembic_version).values(version_num=SCHEMA_VERSION))
         connection.execute(insert(state).values(id=1, encoder=encoder))
