@@ -36,6 +36,9 @@ from search.sqlite import connect
 SCHEMA_VERSION = "0005"
 """The newest revision in search/migrations."""
 
+_PAGE_BYTES = 16_384
+"""SQLite's own 4,096 hold one vector of 512 dimensions, and nearly half of the page is left."""
+
 _ESCAPE = "\x1a"
 _UNSTORABLE = re.compile(f"[{_ESCAPE}\udc80-\udcff]")
 _ESCAPED = re.compile(f"{_ESCAPE}([0-9a-f]{{2}})")
@@ -194,6 +197,7 @@ def create_tables(file: Path, encoder: str) -> None:
     file.unlink(missing_ok=True)
     engine = connect(file)
     with engine.begin() as connection:
+        connection.exec_driver_sql(f"PRAGMA page_size={_PAGE_BYTES}")
         metadata.create_all(connection)
         connection.execute(insert(alembic_version).values(version_num=SCHEMA_VERSION))
         connection.execute(insert(state).values(id=1, encoder=encoder))

@@ -130,6 +130,13 @@ def test_followed_roots_come_back_with_their_rules(catalog: Catalog) -> None:
     assert catalog.roots() == sorted(roots, key=lambda root: root.path)
 
 
+def test_pages_are_large_enough_for_some_vectors(tmp_path: Path, catalog: Catalog) -> None:
+    with sqlite3.connect(tmp_path / "catalog.sqlite") as connection:
+        assert connection.execute("PRAGMA page_size").fetchone() == (16_384,)
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+
+
 def test_a_newer_schema_is_refused_by_name(tmp_path: Path, catalog: Catalog) -> None:
     catalog.close()
     with sqlite3.connect(tmp_path / "catalog.sqlite") as connection:
