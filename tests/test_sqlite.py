@@ -134,18 +134,18 @@ def test_a_disk_too_full_to_publish_keeps_the_live_index(
     tmp_path: Path, small_disk: Path, run: Callable[..., tuple[int, str]]
 ) -> None:
     collection = Collection.create(small_disk / "collection", IDENTITY)
-    collection.catalog.apply(Changes(added=rows(300)))
+    collection.catalog.apply(Changes(added=rows(100)))
     collection.publish()
-    collection.catalog.apply(Changes(added=rows(300, first=300)))
+    collection.catalog.apply(Changes(added=rows(100, first=100)))
     filler = small_disk / "filler"
     filler.write_bytes(b"x" * (os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_bsize - 20_000))
     with pytest.raises(CollectionError, match=r"cannot be written, the index before it stays: .*No space left"):
         collection.publish()
     reader = Collection.open(collection.directory)
-    assert len(reader.index("images")) == 300
+    assert len(reader.index("images")) == 100
     filler.unlink()
     collection.publish()
-    assert len(reader.index("images")) == 600
+    assert len(reader.index("images")) == 200
     assert verify(reader).clean
 
 
