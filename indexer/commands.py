@@ -49,7 +49,11 @@ def build(arguments: Namespace) -> int:
     asked = [root_of(folder, arguments) for folder in arguments.folders]
     with stage_for(arguments) as make_stage:
         collection, load = open_or_create(
-            arguments.collection, model=arguments.model, precision=arguments.precision, loader=loader_for(arguments)
+            arguments.collection,
+            model=arguments.model,
+            precision=arguments.precision,
+            catalog=arguments.catalog,
+            loader=loader_for(arguments),
         )
         with closing(collection), collection.writing():
             followed = collection.catalog.roots()

@@ -5,19 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
     JSON,
-    URL,
     BigInteger,
     Boolean,
     Column,
+    Connection,
     DateTime,
     Dialect,
     Double,
-    Engine,
     ForeignKey,
     Index,
     Integer,
@@ -26,37 +24,46 @@ from sqlalchemy import (
     String,
     Table,
     TypeDecorator,
-    create_engine,
-    event,
     insert,
-    select,
 )
-from sqlalchemy.exc import DatabaseError
-
-from search.errors import CollectionError
-from search.places import great_circle_m
+from sqlalchemy.sql.functions import GenericFunction
+from sqlalchemy.types import TypeEngine
 
 SCHEMA_VERSION = "0004"
 """The newest revision in search/migrations."""
 
-BUSY_TIMEOUT_S = 30
+IN_BYTES = "in_bytes"
+"""The execution option of a query for many vectors: PostgreSQL sends them as they are, and not in hex digits."""
 
-_PAGE_BYTES = 16_384
-"""SQLite's own 4,096 hold one vector of 512 dimensions, and nearly half of the page is left."""
-
+_NO_CHARACTER = "\ufffd"
 _ESCAPE = "\x1a"
 _UNSTORABLE = re.compile(f"[{_ESCAPE}\udc80-\udcff]")
 _ESCAPED = re.compile(f"{_ESCAPE}([0-9a-f]{{2}})")
 
 
-class FilePath(TypeDecorator[str]):
-    """A path as text that every database takes, in the order of its characters.
+Id = BigInteger().with_variant(Integer, "sqlite")  # which numbers the rows of an INTEGER alone
+
+
+class Text(TypeDecorator[str]):
+    """Text in the order of its characters, whatever the language of the database; PostgreSQL holds no NUL in it."""
+
+    impl = String
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return String(collation="C") if dialect.name == "postgresql" else String()
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return value.replace("\0", _NO_CHARACTER) if value and dialect.name == "postgresql" else value
+
+
+class FilePath(Text):
+    """A path as text that every database takes.
 
     A file name need not be UTF-8. Python holds the odd bytes as lone surrogates (PEP 383), which no database stores;
     here each becomes the control character SUB and two hex digits, and SUB itself likewise, so nothing is ambiguous.
     """
 
-    impl = String
     cache_ok = True
 
     def process_bind_param(self, value: str | None, _dialect: Dialect) -> str | None:
@@ -64,6 +71,14 @@ class FilePath(TypeDecorator[str]):
 
     def process_result_value(self, value: Any | None, _dialect: Dialect) -> str | None:
         return value and _ESCAPED.sub(lambda found: _unescape(int(found[1], 16)), value)
+
+
+class GreatCircle(GenericFunction[float]):
+    """Meters between two places in degrees: search.places.great_circle_m, as each database has it."""
+
+    name = "great_circle_m"
+    type = Double()
+    inherit_cache = True
 
 
 def _unescape(byte: int) -> str:
@@ -79,7 +94,7 @@ alembic_version = Table("alembic_version", metadata, _column("version_num", Stri
 images = Table(
     "images",
     metadata,
-    _column("id", Integer, primary_key=True),
+    _column("id", Id, primary_key=True),
     _column("path", FilePath, unique=True),
     _column("size_bytes", BigInteger),
     _column("mtime_ns", BigInteger),
@@ -87,13 +102,13 @@ images = Table(
     _column("digest", LargeBinary, index=True),
     _column("width", Integer),
     _column("height", Integer),
-    _column("format", String),
+    _column("format", Text),
     Column("taken_at", DateTime),
-    Column("camera", String),
-    Column("lens", String),
+    Column("camera", Text),
+    Column("lens", Text),
     Column("latitude", Double),
     Column("longitude", Double),
-    Column("caption", String),
+    Column("caption", Text),
     _column("vector", LargeBinary),
     Index("images_stamp", "path", "size_bytes", "mtime_ns", "captions_stamp"),
     sqlite_autoincrement=True,
@@ -103,10 +118,11 @@ images = Table(
 texts = Table(
     "texts",
     metadata,
-    _column("id", Integer, primary_key=True),
+    _column("id", Id, primary_key=True),
     _column("image_id", ForeignKey("images.id", ondelete="CASCADE"), index=True),
-    _column("text", String, index=True),
+    _column("text", Text),
     _column("vector", LargeBinary),
+    Index("ix_texts_text", "text", postgresql_using="hash"),  # its trees take no long text
     sqlite_autoincrement=True,
 )
 """One caption of one image, from the file or from beside it, with its vector."""
@@ -114,8 +130,8 @@ texts = Table(
 labels = Table(
     "labels",
     metadata,
-    _column("id", Integer, primary_key=True),
-    _column("name", String, unique=True),
+    _column("id", Id, primary_key=True),
+    _column("name", Text, unique=True),
     _column("threshold", Double),
     _column("sensitive", Boolean),
     _column("vector", LargeBinary),
@@ -147,7 +163,7 @@ failures = Table(
     _column("size_bytes", BigInteger),
     _column("mtime_ns", BigInteger),
     _column("max_pixels", BigInteger),
-    _column("reason", String),
+    _column("reason", Text),
     _column("failed_at", DateTime),
 )
 """A file that could not be indexed; it is tried again when it changes or the pixel limit grows."""
@@ -164,7 +180,7 @@ roots = Table(
 runs = Table(
     "runs",
     metadata,
-    _column("id", Integer, primary_key=True),
+    _column("id", Id, primary_key=True),
     _column("started_at", DateTime),
     _column("report", JSON),
 )
@@ -173,13 +189,13 @@ runs = Table(
 state = Table(
     "state",
     metadata,
-    _column("id", Integer, primary_key=True),
-    _column("encoder", String),
+    _column("id", Id, primary_key=True),
+    _column("encoder", Text),
     _column("changes", Integer, default=0),
     _column("generation", Integer, default=0),
     _column("published_changes", Integer, default=0),
     _column("tag_changes", Integer, default=0),
-    _column("tagged_to", Integer, default=0),
+    _column("tagged_to", Id, default=0),
     Column("logit_scale", Double),
 )
 """One row: whose vectors these are, how often they changed, and which generation of the index is live.
@@ -190,49 +206,8 @@ state = Table(
 """
 
 
-def connect(file: Path) -> Engine:
-    """An engine for the SQLite file, which need not exist. A commit is on the disk when it returns."""
-    engine = create_engine(URL.create("sqlite", database=str(file)), connect_args={"timeout": BUSY_TIMEOUT_S})
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _record: object) -> None:
-        connection.execute("PRAGMA foreign_keys=ON")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.create_function("great_circle_m", 4, _between, deterministic=True)
-
-    return engine
-
-
-def _between(latitude: float | None, longitude: float | None, *other: float) -> float | None:
-    """great_circle_m, and NULL where a place is not known."""
-    return None if latitude is None or longitude is None else great_circle_m(latitude, longitude, *other)
-
-
-def create_tables(file: Path, encoder: str) -> None:
-    """Write a catalog without rows; `encoder` is the identity of the collection's encoder as JSON."""
-    engine = connect(file)
-    with engine.begin() as connection:
-        connection.exec_driver_sql(f"PRAGMA page_size={_PAGE_BYTES}")
-        metadata.create_all(connection)
-        connection.execute(insert(alembic_version).values(version_num=SCHEMA_VERSION))
-        connection.execute(insert(state).values(id=1, encoder=encoder))
-    with engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-    engine.dispose()
-
-
-def schema_version(engine: Engine, file: Path) -> str:
-    """The schema of a catalog, "" before the first; CollectionError where there is none."""
-    try:
-        with engine.connect() as connection:
-            return connection.execute(select(alembic_version.c.version_num)).scalar() or ""
-    except DatabaseError as error:
-        raise CollectionError(f"{file} is not a catalog ({error.orig}); name another --collection") from error
-
-
-def damage(engine: Engine) -> list[str]:
-    """What SQLite itself finds wrong with the file."""
-    with engine.connect() as connection:
-        report = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check")]
-        orphans = [f"orphan row: {tuple(row)}" for row in connection.exec_driver_sql("PRAGMA foreign_key_check")]
-    return [line for line in report if line != "ok"] + orphans
+def fill(connection: Connection, encoder: str) -> None:
+    """Make the tables of a catalog without rows; `encoder` is the identity of the collection's encoder as JSON."""
+    metadata.create_all(connection)
+    connection.execute(insert(alembic_version).values(version_num=SCHEMA_VERSION))
+    connection.execute(insert(state).values(id=1, encoder=encoder))
