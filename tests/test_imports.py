@@ -141,7 +141,7 @@ def test_a_file_is_short_enough_to_be_read_at_once(file: Path) -> None:
         (["indexer", "--help"], ["torch", "faiss", "sqlalchemy", "numpy", "PIL"]),
         (["search", "--help"], ["torch", "faiss", "sqlalchemy", "numpy", "PIL"]),
         (["web", "--help"], ["torch", "faiss", "sqlalchemy", "numpy", "PIL", "flask"]),
-        (["indexer", "status", "--collection", "nowhere"], ["torch", "open_clip"]),
+        (["indexer", "status", "--collection", "nowhere"], ["torch", "open_clip", "psycopg"]),
         (["indexer", "models"], ["torch", "open_clip"]),
     ],
     ids=" ".join,
