@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from indexer.options import (
+    catalog_option,
     collection_option,
     device_option,
     duplicates_options,
@@ -138,6 +139,7 @@ def _build_options(verb: argparse.ArgumentParser, settings: Settings) -> None:
     verb.add_argument("folders", nargs="+", metavar="FOLDER", help="a folder of pictures, with all below it")
     model_option(verb, settings)
     walk_options(verb)
+    catalog_option(verb)
 
 
 def _classify_options(verb: argparse.ArgumentParser, settings: Settings) -> None:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from argparse import Namespace
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing
 from dataclasses import asdict, replace
-from itertools import takewhile
-from pathlib import Path
-from typing import IO
 
 from tqdm import tqdm
 
 from indexer import measure, say, say_measured
-from indexer.asked import classified, loader_for, options_of, pictures_of, root_of, stage_for
+from indexer.asked import loader_for, options_of, root_of, stage_for
 from indexer.build import build as run_build
+from indexer.classify_commands import classify as classify
 from indexer.duplicate_commands import duplicates as duplicates
-from indexer.labels import labels_in
 from indexer.measure import bench as bench
 from indexer.opening import LoadEncoder, load_by_name, loader_of, open_collection, open_or_create
 from indexer.report import Report
@@ -27,7 +23,6 @@ from indexer.roots import drop, merge
 from indexer.signals import stop_on_signals
 from indexer.stage import LocalStage, MakeStage
 from indexer.status import facts_of
-from indexer.table import Form, Table
 from indexer.tag import tag_collection
 from indexer.transfer_commands import export as export
 from indexer.transfer_commands import import_ as import_
@@ -37,7 +32,6 @@ from search.collection import Collection
 from search.errors import BadQuery, CollectionBusy
 from search.exit_codes import INTERRUPTED, NO, OK
 from search.models import MODELS, Hub, local_models
-from search.prompts import Label
 from search.published import check, text_cosines
 from search.settings import Settings
 from search.types import IndexPolicy, Root
@@ -49,7 +43,11 @@ def build(arguments: Namespace) -> int:
     asked = [root_of(folder, arguments) for folder in arguments.folders]
     with stage_for(arguments) as make_stage:
         collection, load = open_or_create(
-            arguments.collection, model=arguments.model, precision=arguments.precision, loader=loader_for(arguments)
+            arguments.collection,
+            model=arguments.model,
+            precision=arguments.precision,
+            catalog=arguments.catalog,
+            loader=loader_for(arguments),
         )
         with closing(collection), collection.writing():
             followed = collection.catalog.roots()
@@ -119,25 +117,6 @@ def remove(arguments: Namespace) -> int:
     return OK if removed else NO
 
 
-def classify(arguments: Namespace) -> int:
-    """A row for each picture as it comes, on stdout or at the end of a file that says what is done already."""
-    form: Form = "csv" if arguments.csv else "json" if arguments.json else "words"
-    if arguments.output and form == "words":
-        raise BadQuery("--output takes --csv or --json, so that the file can be gone on with")
-    labels = labels_in(arguments.labels, arguments.labels_file)
-    table = Table([label.name for label in labels], form)
-    held = table.paths_in(arguments.output) if arguments.output else set()
-    found = pictures_of(arguments)
-    paths = [path for path in found if path not in held]
-    with stop_on_signals() as stop:
-        done, failed = _classify(paths, labels, table, arguments, stop) if paths else (0, 0)
-    before = len(found) - len(paths)
-    say.note(f"{done - failed:,} classified, {failed:,} could not be read, {before:,} done before")
-    if done < len(paths):
-        return INTERRUPTED
-    return OK if found else NO
-
-
 def tag(arguments: Namespace) -> int:
     """Tag every picture from its stored vector: only the text tower runs, and none to take tags away."""
     collection, load = open_collection(arguments.collection, loader=loader_for(arguments))
@@ -204,27 +183,6 @@ def _run(
         return run_build(
             collection, roots, load, options=asked, progress=show, stop=stop, make_stage=make_stage, tell=say.note
         )
-
-
-def _classify(
-    paths: Sequence[str], labels: Sequence[Label], table: Table, arguments: Namespace, stop: threading.Event
-) -> tuple[int, int]:
-    """How many rows were written, and how many of these tell of a file that could not be read."""
-    until_stop = takewhile(lambda _: not stop.is_set(), paths)
-    done = failed = 0
-    with _results(arguments.output) as out, tqdm(total=len(paths), unit=" images", disable=None) as bar:
-        if not arguments.output or not arguments.output.stat().st_size:
-            out.write(table.heading)
-        for item in classified(until_stop, labels, arguments):
-            out.write(table.line(item))
-            out.flush()
-            bar.update()
-            done, failed = done + 1, failed + (item.reason is not None)
-    return done, failed
-
-
-def _results(output: Path | None) -> AbstractContextManager[IO[bytes]]:
-    return output.open("ab") if output else nullcontext(sys.stdout.buffer)
 
 
 def _index_policy(last: IndexPolicy, arguments: Namespace) -> IndexPolicy:

@@ -44,17 +44,18 @@ def open_collection(directory: Path, *, loader: Loader) -> tuple[Collection, Loa
 
 
 def open_or_create(
-    directory: Path, *, model: str, precision: Precision | None, loader: Loader
+    directory: Path, *, model: str, precision: Precision | None, catalog: str | None, loader: Loader
 ) -> tuple[Collection, LoadEncoder]:
     """The collection in `directory`, made if there is none, with `model`; "auto" is the collection's own or a choice.
 
-    Without a `precision` it is the collection's own, or fp32. Raises EncoderMismatch when the collection holds vectors
-    of another model than the one named, or in another precision.
+    A new one has its catalog in there, or at the URL `catalog`. Without a `precision` it is the collection's own, or
+    fp32. Raises EncoderMismatch when the collection holds vectors of another model than the one named, or in another
+    precision.
     """
     if not Collection.exists(directory):
         encoder = load_by_name(model, precision=precision or "fp32", loader=loader)
-        return Collection.create(directory, encoder.identity), lambda: encoder
-    collection = Collection.open(directory)
+        return Collection.create(directory, encoder.identity, catalog=catalog), lambda: encoder
+    collection = Collection.open(directory, catalog=catalog)
     own = collection.identity.precision
     if precision not in (None, own):
         raise EncoderMismatch(

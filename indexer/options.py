@@ -20,6 +20,15 @@ def collection_option(verb: argparse._ActionsContainer, settings: Settings) -> N
     )
 
 
+def catalog_option(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--catalog",
+        metavar="URL",
+        help="keep the catalog of a new collection in PostgreSQL, such as postgresql+psycopg://user@host/database "
+        "(default: in a file of the collection, by SQLite); remembered",
+    )
+
+
 def model_option(verb: argparse.ArgumentParser, settings: Settings) -> None:
     verb.add_argument(
         "--model",

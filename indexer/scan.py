@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from indexer.captions import sidecars_of
+from search.catalog_place import CATALOG_FILE, CATALOG_URL_FILE
 from search.changes import FileStamp
-from search.collection import CATALOG_FILE
 from search.image import SUFFIXES
 from search.types import Root
 
@@ -68,7 +68,7 @@ class _Walk:
         """Take the pictures of `folder` and return the folders in it."""
         with os.scandir(folder) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
-        if any(entry.name == CATALOG_FILE for entry in entries):
+        if any(entry.name in (CATALOG_FILE, CATALOG_URL_FILE) for entry in entries):
             return []
         wanted = [entry for entry in entries if self._wanted(entry)]
         beside = {entry.name for entry in entries}

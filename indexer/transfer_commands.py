@@ -29,7 +29,7 @@ def import_(arguments: Namespace) -> int:
     if arguments.folder and is_snapshot(arguments.folder):
         return _restore(arguments)
     shards = _shards(arguments)
-    collection = _open(arguments.collection, shards, model=arguments.model, tell=say.note)
+    collection = _open(arguments.collection, shards, model=arguments.model, catalog=arguments.catalog, tell=say.note)
     with closing(collection), collection.writing(), stop_on_signals() as stop, _bar() as bar:
         report = import_files(collection, shards, progress=bar.update, stop=stop)
     say.result(report.to_dict(), say.report(report), arguments)
@@ -113,20 +113,23 @@ def _files(arguments: Namespace) -> Files:
     return Files(**given)
 
 
-def _open(directory: Path, shards: Sequence[Files], *, model: str | None, tell: Tell) -> Collection:
-    """The collection that takes in `shards`, which can be imported whole; made if there is none.
+def _open(
+    directory: Path, shards: Sequence[Files], *, model: str | None, catalog: str | None, tell: Tell
+) -> Collection:
+    """The collection that takes in `shards`, which can be imported whole; made if there is none, with its catalog at
+    the URL `catalog` or beside the indexes.
 
     Raises BadImport, and EncoderMismatch for vectors of another encoder than the collection's.
     """
     identity = _identity(shards[0], model, tell)
-    collection = Collection.open(directory) if Collection.exists(directory) else None
+    collection = Collection.open(directory, catalog=catalog) if Collection.exists(directory) else None
     if collection and identity:
         collection.require(identity)
     if not (known := collection.identity if collection else identity):
         raise BadImport("say whose vectors these are: --model NAME, or --encoder FILE from an export")
     count = check(shards, known.dim, collection.catalog if collection else None)
     tell(f"{count:,} rows are sound")
-    collection = collection or Collection.create(directory, known)
+    collection = collection or Collection.create(directory, known, catalog=catalog)
     if identity and not identity.is_claim:
         with collection.writing():
             collection.adopt(identity)

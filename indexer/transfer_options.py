@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from indexer.options import catalog_option
+
 LAYOUTS = (OWN, CLIP_RETRIEVAL) = ("own", "clip-retrieval")
 
 
@@ -13,6 +15,7 @@ def import_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--model", metavar="M", help="whose vectors these are, as for build; it need not be on this machine"
     )
+    catalog_option(verb)
 
 
 def export_options(verb: argparse.ArgumentParser) -> None:

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, delete, func, insert, literal, select, update
+from sqlalchemy import Connection, Insert, Table, bindparam, delete, func, insert, select, update
 
-from search.bulk import SQL_VARIABLES
 from search.changes import STORED, Caption, Changes, Failure, FileStamp, NewImage, StoredVector
 from search.schema import FilePath, failures, images, local_features, state, texts
 from search.types import Facts
@@ -27,8 +26,23 @@ def apply(connection: Connection, changes: Changes) -> None:
 
 
 def insert_all(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
-    if rows:
+    if rows and connection.dialect.name == "postgresql":
+        from search.copy_rows import copy_rows  # needs its driver
+
+        copy_rows(connection, table, rows)
+    elif rows:
         connection.execute(insert(table), rows)
+
+
+def insert_numbered(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> Sequence[int]:
+    """The new ids of the rows, in their order."""
+    if connection.dialect.name == "postgresql":
+        from search.copy_rows import next_ids
+
+        ids = next_ids(connection, table, len(rows))
+        insert_all(connection, table, [{"id": id_, **row} for id_, row in zip(ids, rows, strict=True)])
+        return ids
+    return connection.execute(insert(table).returning(table.c.id, sort_by_parameter_order=True), rows).scalars().all()
 
 
 def _remove(connection: Connection, ids: Sequence[int]) -> None:
@@ -56,8 +70,7 @@ def _add(connection: Connection, added: Sequence[NewImage]) -> None:
         {**_values(image.stamp), **_values(image.facts), "digest": image.digest, **_stored(image.vector)}
         for image in added
     ]
-    returning = insert(images).returning(images.c.id, sort_by_parameter_order=True)
-    ids = connection.execute(returning, rows).scalars().all()
+    ids = insert_numbered(connection, images, rows)
     _add_features(connection, dict(zip(ids, added, strict=True)))
     captions = [row for id_, image in zip(ids, added, strict=True) for row in _caption_rows(id_, image.captions)]
     insert_all(connection, texts, captions)
@@ -66,22 +79,29 @@ def _add(connection: Connection, added: Sequence[NewImage]) -> None:
 def _add_features(connection: Connection, added: dict[int, NewImage]) -> None:
     records = [{"image_id": id_, "record": image.features} for id_, image in added.items() if image.features]
     insert_all(connection, local_features, records)
-    bare = {id_: image.digest for id_, image in added.items() if not image.features and image.digest}
-    known = _described(connection, list(set(bare.values())))
-    for id_, digest in bare.items():
-        if digest in known:
-            same = select(literal(id_), local_features.c.record).where(local_features.c.image_id == known[digest])
-            connection.execute(insert(local_features).from_select(["image_id", "record"], same))
+    if any(image.digest and not image.features for image in added.values()):
+        connection.execute(_features_of_copies(min(added), max(added)))
 
 
-def _described(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, int]:
-    """By digest, an image with this content that has its local features, where there is one."""
-    columns = select(images.c.digest, func.min(images.c.id)).join(local_features).group_by(images.c.digest)
-    found: dict[bytes, int] = {}
-    for start in range(0, len(digests), SQL_VARIABLES):
-        some = connection.execute(columns.where(images.c.digest.in_(digests[start : start + SQL_VARIABLES])))
-        found.update((digest, id_) for digest, id_ in some)
-    return found
+def _features_of_copies(first: int, last: int) -> Insert:
+    """Give those of the images from one id up to another that have none the features of the same content."""
+    new, described, own = images.alias(), local_features.alias(), local_features.alias()
+    contents = select(new.c.digest).where(new.c.id.between(first, last), new.c.digest != b"")
+    known = (
+        select(images.c.digest, func.min(local_features.c.image_id).label("image_id"))
+        .join(local_features)
+        .where(images.c.digest.in_(contents))
+        .group_by(images.c.digest)
+        .subquery()
+    )
+    copies = (
+        select(new.c.id, described.c.record)
+        .join(known, known.c.digest == new.c.digest)
+        .join(described, described.c.image_id == known.c.image_id)
+        .outerjoin(own, own.c.image_id == new.c.id)
+        .where(new.c.id.between(first, last), own.c.image_id.is_(None))
+    )
+    return insert(local_features).from_select(["image_id", "record"], copies)
 
 
 def _fail(connection: Connection, changes: Changes) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,23 +16,13 @@ from search import statements
 from search.apply import apply, insert_all
 from search.bulk import SQL_VARIABLES, VECTOR, StoredImage, stored_images, vector_of, vectors_at
 from search.changes import Changes, StoredVector
+from search.database import Database, Place, database_at, schema_version
 from search.errors import SchemaTooNew
 from search.feature_records import FeatureRecords
-from search.files import replacing
 from search.filters import Filter, at_or_under, satisfied
 from search.records import Choices, ImageRecord, KnownFailure, KnownFile, Original, State, TextRecord
-from search.schema import (
-    SCHEMA_VERSION,
-    create_tables,
-    failures,
-    images,
-    roots,
-    runs,
-    schema_version,
-    state,
-    texts,
-)
-from search.sqlite import connect, damage, reading
+from search.schema import IN_BYTES, SCHEMA_VERSION, failures, images, roots, runs, state, texts
+from search.sqlite import reading
 from search.tags import Tags
 from search.types import EncoderIdentity, Facts, Root, Target
 
@@ -42,31 +32,34 @@ _VECTOR_ROWS = 20_000
 class Catalog:
     """The SQL side of one collection. Threads may share it."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self.tags, self.features = Tags(engine), FeatureRecords(engine)
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._engine: Engine = database.engine
+        self.tags, self.features = Tags(self._engine), FeatureRecords(self._engine)
+
+    @staticmethod
+    def create(place: Place, identity: EncoderIdentity) -> None:
+        """Write an empty catalog in a file or at the URL of a database, all or nothing."""
+        database_at(place).create(identity.to_json())
 
     @classmethod
-    def create(cls, file: Path, identity: EncoderIdentity) -> None:
-        """Write an empty catalog at `file`, all or nothing."""
-        with replacing(file) as aside:
-            create_tables(aside, identity.to_json())
+    def open(cls, place: Place) -> Catalog:
+        """Open the catalog in a file or at a URL, migrated first where an older release wrote it.
 
-    @classmethod
-    def open(cls, file: Path) -> Catalog:
-        """Open the catalog at `file`, migrated first where an older release wrote it.
-
-        Raises SchemaTooNew for a newer release's and CollectionError for a file that is no catalog.
+        Raises SchemaTooNew for a newer release's and CollectionError for what is no catalog.
         """
-        engine = connect(file)
-        version = schema_version(engine, file)
+        database = database_at(place)
+        version = schema_version(database)
         if version > SCHEMA_VERSION:
-            raise SchemaTooNew(f"{file} has schema {version}, this release knows {SCHEMA_VERSION}: upgrade the package")
+            database.engine.dispose()
+            raise SchemaTooNew(
+                f"{place} has schema {version}, this release knows {SCHEMA_VERSION}: upgrade the package"
+            )
         if version < SCHEMA_VERSION:
             from search.migrate import upgrade  # Alembic is slow to import and needed once a release
 
-            upgrade(engine, file)
-        return cls(engine)
+            upgrade(database)
+        return cls(database)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -156,7 +149,7 @@ class Catalog:
     def vectors(self, target: Target, after: int = 0) -> Iterator[tuple[NDArray[np.int64], list[bytes], list[int]]]:
         """The ids after `after` with their stored vectors and the crc32 that these had, in order, in batches."""
         table = statements.TABLES[target]
-        columns = select(table.c.id, *VECTOR[target]).order_by(table.c.id)
+        columns = select(table.c.id, *VECTOR[target]).order_by(table.c.id).execution_options(**{IN_BYTES: True})
         while rows := self._rows(columns.where(table.c.id > after).limit(_VECTOR_ROWS)):
             ids, vectors, checksums = zip(*rows, strict=True)
             yield np.array(ids, np.int64), list(vectors), list(checksums)
@@ -204,10 +197,17 @@ class Catalog:
         return self._column(select(images.c.path).order_by(images.c.path))
 
     def damage(self) -> list[str]:
-        """What SQLite itself finds wrong with the file."""
-        return damage(self._engine)
+        """What the database itself finds wrong."""
+        return self._database.damage()
+
+    def size_bytes(self) -> int:
+        return self._database.size_bytes()
 
     # What a build writes
+
+    def writing(self) -> AbstractContextManager[None]:
+        """Hold the catalog for writing; raises CollectionBusy when a process on another machine does."""
+        return self._database.sole_writer()
 
     def apply(self, changes: Changes) -> None:
         """Do all of `changes` or nothing."""

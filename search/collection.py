@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +13,9 @@ import numpy as np
 
 from search.background import load_background, save_background
 from search.catalog import Catalog
+from search.catalog_place import catalog_place, create_catalog, open_catalog
 from search.changes import STORED
-from search.errors import CollectionError, CollectionNotFound, EncoderMismatch
+from search.errors import CollectionError, EncoderMismatch
 from search.exact_index import ExactIndex
 from search.files import make_folder, total_bytes
 from search.index import REPAIR, Ids, VectorIndex, Vectors
@@ -27,7 +28,6 @@ from search.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from search.keypoint_index import KeypointIndex
 
-CATALOG_FILE = "catalog.sqlite"
 LOCK_FILE = "build.lock"
 BACKGROUND_FILE = "background.bin"
 THUMBNAILS = "thumbnails"
@@ -48,24 +48,23 @@ class Collection:
         self._keypoints: tuple[int, KeypointIndex | None] = (-1, None)
 
     @classmethod
-    def create(cls, directory: Path, identity: EncoderIdentity) -> Collection:
-        """Make an empty collection in `directory`, which may exist if no collection is in it."""
+    def create(cls, directory: Path, identity: EncoderIdentity, *, catalog: str | None = None) -> Collection:
+        """Make an empty one in `directory`, which may hold other files; the catalog there or at the URL `catalog`."""
         make_folder(directory)
         with write_lock(directory / LOCK_FILE):
             if cls.exists(directory):
                 raise CollectionError(f"{directory} already holds a collection")
-            Catalog.create(directory / CATALOG_FILE, identity)
+            create_catalog(directory, identity, catalog)
         return cls.open(directory)
 
     @classmethod
-    def open(cls, directory: Path) -> Collection:
-        if not cls.exists(directory):
-            raise CollectionNotFound(f"no collection in {directory}; make one: python -m indexer build FOLDER")
-        return cls(directory, Catalog.open(directory / CATALOG_FILE))
+    def open(cls, directory: Path, *, catalog: str | None = None) -> Collection:
+        """Open the collection in `directory`; CollectionError where its catalog is not at the URL `catalog`, if any."""
+        return cls(directory, open_catalog(directory, catalog))
 
     @staticmethod
     def exists(directory: Path) -> bool:
-        return (directory / CATALOG_FILE).is_file()
+        return catalog_place(directory) is not None
 
     def close(self) -> None:
         self.catalog.close()
@@ -86,9 +85,11 @@ class Collection:
             self.catalog.adopt(identity)
             self.identity = identity
 
-    def writing(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def writing(self) -> Iterator[None]:
         """Hold the collection for writing; raises CollectionBusy when another process does."""
-        return write_lock(self.directory / LOCK_FILE)
+        with write_lock(self.directory / LOCK_FILE), self.catalog.writing():
+            yield
 
     def index(self, target: Target) -> VectorIndex:
         """The live index of `target`; a newer generation is picked up here."""
@@ -166,7 +167,7 @@ class Collection:
     def sizes(self) -> dict[str, int]:
         """Bytes on disk: of the catalog, with its journal, of the indexes, and of the thumbnails that pages showed."""
         return {
-            "catalog": total_bytes(self.directory.glob(f"{CATALOG_FILE}*")),
+            "catalog": self.catalog.size_bytes(),
             "index": total_bytes(self.directory.glob("*.faiss")),
             "thumbnails": total_bytes((self.directory / THUMBNAILS).rglob("*.*")),
         }

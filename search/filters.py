@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, and_, case, false, func, not_, or_, select
 
 from search.expression import Condition, Date, Operator, parse_conditions
 from search.places import Near
-from search.schema import images, labels, tags
+from search.schema import GreatCircle, images, labels, tags
 from search.tags import SENSITIVE_IMAGES
 from search.types import Root
 
@@ -143,5 +143,5 @@ def _near(near: Near) -> ColumnElement[bool]:
     """Most places are told by sums of degrees, which cost less than the distance."""
     weight, most = near.surely
     way = func.abs(_LATITUDE - near.latitude) + weight * func.abs(_LONGITUDE - near.longitude)
-    distance_m = func.great_circle_m(_LATITUDE, _LONGITUDE, near.latitude, near.longitude)
+    distance_m = GreatCircle(_LATITUDE, _LONGITUDE, near.latitude, near.longitude)
     return and_(_LATITUDE.between(*near.latitudes), or_(way <= most, distance_m <= near.radius_m))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -13,10 +12,10 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Connection,
     DateTime,
     Dialect,
     Double,
-    Engine,
     ForeignKey,
     Index,
     Integer,
@@ -26,32 +25,45 @@ from sqlalchemy import (
     Table,
     TypeDecorator,
     insert,
-    select,
 )
-from sqlalchemy.exc import DatabaseError
-
-from search.errors import CollectionError
-from search.sqlite import connect
+from sqlalchemy.sql.functions import GenericFunction
+from sqlalchemy.types import TypeEngine
 
 SCHEMA_VERSION = "0005"
 """The newest revision in search/migrations."""
 
-_PAGE_BYTES = 16_384
-"""SQLite's own 4,096 hold one vector of 512 dimensions, and nearly half of the page is left."""
+IN_BYTES = "in_bytes"
+"""The execution option of a query for many vectors: PostgreSQL sends them as they are, and not in hex digits."""
 
+_NO_CHARACTER = "\ufffd"
 _ESCAPE = "\x1a"
 _UNSTORABLE = re.compile(f"[{_ESCAPE}\udc80-\udcff]")
 _ESCAPED = re.compile(f"{_ESCAPE}([0-9a-f]{{2}})")
 
 
-class FilePath(TypeDecorator[str]):
-    """A path as text that every database takes, in the order of its characters.
+Id = BigInteger().with_variant(Integer, "sqlite")  # which numbers the rows of an INTEGER alone
+
+
+class Text(TypeDecorator[str]):
+    """Text in the order of its characters, whatever the language of the database; PostgreSQL holds no NUL in it."""
+
+    impl = String
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return String(collation="C") if dialect.name == "postgresql" else String()
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return value.replace("\0", _NO_CHARACTER) if value and dialect.name == "postgresql" else value
+
+
+class FilePath(Text):
+    """A path as text that every database takes.
 
     A file name need not be UTF-8. Python holds the odd bytes as lone surrogates (PEP 383), which no database stores;
     here each becomes the control character SUB and two hex digits, and SUB itself likewise, so nothing is ambiguous.
     """
 
-    impl = String
     cache_ok = True
 
     def process_bind_param(self, value: str | None, _dialect: Dialect) -> str | None:
@@ -59,6 +71,14 @@ class FilePath(TypeDecorator[str]):
 
     def process_result_value(self, value: Any | None, _dialect: Dialect) -> str | None:
         return value and _ESCAPED.sub(lambda found: _unescape(int(found[1], 16)), value)
+
+
+class GreatCircle(GenericFunction[float]):
+    """Meters between two places in degrees: search.places.great_circle_m, as each database has it."""
+
+    name = "great_circle_m"
+    type = Double()
+    inherit_cache = True
 
 
 def _unescape(byte: int) -> str:
@@ -74,7 +94,7 @@ alembic_version = Table("alembic_version", metadata, _column("version_num", Stri
 images = Table(
     "images",
     metadata,
-    _column("id", Integer, primary_key=True),
+    _column("id", Id, primary_key=True),
     _column("path", FilePath, unique=True),
     _column("size_bytes", BigInteger),
     _column("mtime_ns", BigInteger),
@@ -82,13 +102,13 @@ images = Table(
     _column("digest", LargeBinary, index=True),
     _column("width", Integer),
     _column("height", Integer),
-    _column("format", String),
+    _column("format", Text),
     Column("taken_at", DateTime),
-    Column("camera", String),
-    Column("lens", String),
+    Column("camera", Text),
+    Column("lens", Text),
     Column("latitude", Double),
     Column("longitude", Double),
-    Column("caption", String),
+    Column("caption", Text),
     _column("vector", LargeBinary),
     _column("checksum", BigInteger),
     Index("images_stamp", "path", "size_bytes", "mtime_ns", "captions_stamp"),
@@ -102,11 +122,12 @@ images = Table(
 texts = Table(
     "texts",
     metadata,
-    _column("id", Integer, primary_key=True),
+    _column("id", Id, primary_key=True),
     _column("image_id", ForeignKey("images.id", ondelete="CASCADE"), index=True),
-    _column("text", String, index=True),
+    _column("text", Text),
     _column("vector", LargeBinary),
     _column("checksum", BigInteger),
+    Index("ix_texts_text", "text", postgresql_using="hash"),  # its trees take no long text
     sqlite_autoincrement=True,
 )
 """One caption of one image, from the file or from beside it, with its vector."""
@@ -114,8 +135,8 @@ texts = Table(
 labels = Table(
     "labels",
     metadata,
-    _column("id", Integer, primary_key=True),
-    _column("name", String, unique=True),
+    _column("id", Id, primary_key=True),
+    _column("name", Text, unique=True),
     _column("threshold", Double),
     _column("sensitive", Boolean),
     _column("vector", LargeBinary),
@@ -147,7 +168,7 @@ failures = Table(
     _column("size_bytes", BigInteger),
     _column("mtime_ns", BigInteger),
     _column("max_pixels", BigInteger),
-    _column("reason", String),
+    _column("reason", Text),
     _column("failed_at", DateTime),
 )
 """A file that could not be indexed; it is tried again when it changes or the pixel limit grows."""
@@ -164,7 +185,7 @@ roots = Table(
 runs = Table(
     "runs",
     metadata,
-    _column("id", Integer, primary_key=True),
+    _column("id", Id, primary_key=True),
     _column("started_at", DateTime),
     _column("report", JSON),
 )
@@ -173,13 +194,13 @@ runs = Table(
 state = Table(
     "state",
     metadata,
-    _column("id", Integer, primary_key=True),
-    _column("encoder", String),
+    _column("id", Id, primary_key=True),
+    _column("encoder", Text),
     _column("changes", Integer, default=0),
     _column("generation", Integer, default=0),
     _column("published_changes", Integer, default=0),
     _column("tag_changes", Integer, default=0),
-    _column("tagged_to", Integer, default=0),
+    _column("tagged_to", Id, default=0),
     Column("logit_scale", Double),
     Column("publication", JSON(none_as_null=True)),
 )
@@ -192,24 +213,8 @@ state = Table(
 """
 
 
-def create_tables(file: Path, encoder: str) -> None:
-    """Write a catalog without rows; `encoder` is the identity of the collection's encoder as JSON."""
-    file.unlink(missing_ok=True)
-    engine = connect(file)
-    with engine.begin() as connection:
-        connection.exec_driver_sql(f"PRAGMA page_size={_PAGE_BYTES}")
-        metadata.create_all(connection)
-        connection.execute(insert(alembic_version).values(version_num=SCHEMA_VERSION))
-        connection.execute(insert(state).values(id=1, encoder=encoder))
-    with engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-    engine.dispose()
-
-
-def schema_version(engine: Engine, file: Path) -> str:
-    """The schema of a catalog, "" before the first; CollectionError where there is none."""
-    try:
-        with engine.connect() as connection:
-            return connection.execute(select(alembic_version.c.version_num)).scalar() or ""
-    except DatabaseError as error:
-        raise CollectionError(f"{file} is not a catalog ({error.orig}); name another --collection") from error
+def fill(connection: Connection, encoder: str) -> None:
+    """Make the tables of a catalog without rows; `encoder` is the identity of the collection's encoder as JSON."""
+    metadata.create_all(connection)
+    connection.execute(insert(alembic_version).values(version_num=SCHEMA_VERSION))
+    connection.execute(insert(state).values(id=1, encoder=encoder))

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from search.catalog import Catalog
-from search.collection import CATALOG_FILE, Collection
+from search.catalog_place import CATALOG_FILE, catalog_place
+from search.collection import Collection
 from search.errors import BadImport, CollectionError
 from search.files import make_folder, replacing, sync_folder
 from search.sqlite import copy
@@ -28,16 +29,19 @@ def take_snapshot(collection: Collection, folder: Path) -> dict[str, int]:
     Others may write the collection meanwhile. Indexes are left out: they are made of the catalog. Returns the counts of
     images and texts.
     """
+    place = catalog_place(collection.directory)
+    if not isinstance(place, Path):
+        raise CollectionError(f"the catalog is in a database ({place}), which makes its own copies: pg_dump")
     make_folder(folder)
     aside = folder / "catalog.new"
     aside.unlink(missing_ok=True)
-    copy(collection.directory / CATALOG_FILE, aside)
+    copy(place, aside)
     with closing(Catalog.open(aside)) as catalog:
         counts = catalog.counts()
     digest, taken = _digest(aside), {name: counts[name] for name in ("images", "texts")}
     file = folder / f"catalog-{digest[:12]}.sqlite"
-    with replacing(file) as place:
-        aside.replace(place)
+    with replacing(file) as new:
+        aside.replace(new)
     with replacing(folder / MANIFEST) as manifest:
         manifest.write_text(json.dumps({"file": file.name, "sha256": digest, **taken}, indent=1), encoding="utf-8")
     for older in folder.glob("catalog-*.sqlite"):

@@ -1,26 +1,88 @@
-"""A catalog in one SQLite file: connections that say plainly what is wrong, copies of it, and what is damaged in it."""
+"""A catalog in a file: SQLite, the default; errors that say plainly what is wrong with it, and copies of it."""
 
 from __future__ import annotations
 
 import sqlite3
-import zlib
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, inspect, select
 
 from search.errors import CollectionBusy, CollectionError
+from search.files import replacing, total_bytes
 from search.places import great_circle_m
+from search.schema import SCHEMA_VERSION, alembic_version, fill
 
 BUSY_TIMEOUT_S = 30
 
 LONG_BUSY_TIMEOUT_S = 3600
 """Who opens a large catalog that another process is migrating waits for it."""
 
+_PAGE_BYTES = 16_384
+"""SQLite's own 4,096 hold one vector of 512 dimensions, and nearly half of the page is left."""
+
 _PRIMARY = 0xFF
 """The bits of SQLite's error codes that say the kind."""
+
+
+class SqliteFile:
+    """Satisfies `search.database.Database`. A commit is on the disk when it returns."""
+
+    def __init__(self, file: Path) -> None:
+        """The file need not exist."""
+        self.file = file
+        self.engine = connect(file)
+
+    def __str__(self) -> str:
+        return str(self.file)
+
+    def create(self, encoder: str) -> None:
+        with replacing(self.file) as aside:
+            aside.unlink(missing_ok=True)
+            engine = connect(aside)
+            with engine.begin() as connection:
+                connection.exec_driver_sql(f"PRAGMA page_size={_PAGE_BYTES}")
+                fill(connection, encoder)
+            with engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+            engine.dispose()
+
+    def sole_writer(self) -> AbstractContextManager[None]:
+        """Who writes to the file holds the lock of its collection."""
+        return nullcontext()
+
+    @contextmanager
+    def migrating(self) -> Iterator[Connection]:
+        """The catalog as it was stays beside it under the number of its schema, until someone deletes it."""
+        with writing_alone(self.engine) as connection:
+            is_catalog = inspect(connection).has_table(alembic_version.name)
+            before = connection.execute(select(alembic_version.c.version_num)).scalar() if is_catalog else None
+            if before and before < SCHEMA_VERSION:
+                with replacing(backup_of(self.file, before)) as aside:
+                    aside.unlink(missing_ok=True)
+                    copy(self.file, aside)
+            yield connection
+
+    def size_bytes(self) -> int:
+        """Of the file, with its journal."""
+        return total_bytes(self.file.parent.glob(f"{self.file.name}*"))
+
+    def damage(self) -> list[str]:
+        """What SQLite itself finds wrong with the file."""
+        try:
+            with self.engine.connect() as connection:
+                report = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check")]
+                orphans = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+        except CollectionError as error:
+            return [str(error)]
+        return [line for line in report if line != "ok"] + [f"orphan row: {tuple(row)}" for row in orphans]
+
+
+def backup_of(file: Path, schema: str) -> Path:
+    """Where the catalog `file` is kept as it was under an older schema."""
+    return file.with_name(f"{file.stem}-schema-{schema}{file.suffix}")
 
 
 def connect(file: Path) -> Engine:
@@ -37,7 +99,6 @@ def connect(file: Path) -> Engine:
             connection.execute("PRAGMA synchronous=FULL")
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise _explained(error, file) or error from error
-        connection.create_function("crc32", 1, zlib.crc32, deterministic=True)
         connection.create_function("great_circle_m", 4, _between, deterministic=True)
 
     @event.listens_for(engine, "handle_error")
@@ -83,17 +144,6 @@ def copy(source: Path, target: Path) -> None:
             old.backup(new)
         except sqlite3.Error as error:
             raise _explained(error, source) or error from error
-
-
-def damage(engine: Engine) -> list[str]:
-    """What SQLite itself finds wrong with the file."""
-    try:
-        with engine.connect() as connection:
-            report = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check")]
-            orphans = [f"orphan row: {tuple(row)}" for row in connection.exec_driver_sql("PRAGMA foreign_key_check")]
-    except CollectionError as error:
-        return [str(error)]
-    return [line for line in report if line != "ok"] + orphans
 
 
 def _between(latitude: float | None, longitude: float | None, *other: float) -> float | None:

@@ -22,12 +22,22 @@ from search.settings import PROJECT
 from search.types import Root
 from tests.browser import Browser
 from tests.colors import COLORS, ColorEncoder
+from tests.servers import Postgres, postgres_server
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 Build = Callable[..., Report]
 
 os.environ["IMAGE_SEARCH_RUNTIME"] = "torch"  # unless a test asks for the other: to export towers takes long
+
+
+STORAGES = ("sqlite", "postgres")
+"""Where the catalog of the fixture `collection` is in the tests of a module that is marked `storages`."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "catalog_url" in metafunc.fixturenames and metafunc.definition.get_closest_marker("storages"):
+        metafunc.parametrize("storage", STORAGES, indirect=True)
 
 
 def paint(file: Path, color: str, size: tuple[int, int] = (24, 16)) -> Path:
@@ -52,10 +62,29 @@ def encoder() -> ColorEncoder:
     return ColorEncoder()
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with postgres_server() as server:
+        yield server
+
+
 @pytest.fixture
-def collection(tmp_path: Path, encoder: ColorEncoder) -> Collection:
+def storage(request: pytest.FixtureRequest) -> str:
+    return getattr(request, "param", STORAGES[0])
+
+
+@pytest.fixture
+def catalog_url(storage: str, request: pytest.FixtureRequest) -> str | None:
+    """The URL of a place for a catalog; None for a file of the collection."""
+    return request.getfixturevalue("postgres").new_catalog() if storage == "postgres" else None
+
+
+@pytest.fixture
+def collection(tmp_path: Path, encoder: ColorEncoder, catalog_url: str | None) -> Iterator[Collection]:
     """An empty collection of the color encoder."""
-    return Collection.create(tmp_path / "collection", encoder.identity)
+    collection = Collection.create(tmp_path / "collection", encoder.identity, catalog=catalog_url)
+    yield collection
+    collection.close()
 
 
 @pytest.fixture

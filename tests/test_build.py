@@ -21,6 +21,8 @@ from search.verify import verify
 from tests.colors import ColorEncoder
 from tests.conftest import Build, paint
 
+pytestmark = pytest.mark.storages
+
 
 def paths(collection: Collection) -> list[str]:
     return [Path(path).name for path in collection.catalog.paths()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -15,17 +16,19 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import MetaData, Table, exc
+from sqlalchemy import MetaData, Table, exc, update
 
 from search.catalog import Catalog
 from search.changes import Caption, Changes, Failure, FileStamp, NewImage
 from search.classify import Classifier
+from search.database import Place, database_at
 from search.errors import CollectionError, SchemaTooNew
 from search.migrate import MIGRATIONS, upgrade
-from search.schema import SCHEMA_VERSION, metadata
-from search.sqlite import connect
+from search.schema import SCHEMA_VERSION, alembic_version, metadata
 from search.types import EncoderIdentity, Facts, Logits, Root
 from search.vocabulary import Vocabulary
+
+pytestmark = pytest.mark.storages
 
 IDENTITY = EncoderIdentity("colors", "mean color", "0" * 64, 4, "8x8")
 VECTOR = np.array([1, 0, 0, 0], np.float32)
@@ -37,9 +40,17 @@ def image(path: str, digest: bytes = b"d" * 32, captions: tuple[str, ...] = ()) 
 
 
 @pytest.fixture
-def catalog(tmp_path: Path) -> Catalog:
-    Catalog.create(tmp_path / "catalog.sqlite", IDENTITY)
-    return Catalog.open(tmp_path / "catalog.sqlite")
+def place(tmp_path: Path, catalog_url: str | None) -> Place:
+    """Where no catalog is."""
+    return catalog_url or tmp_path / "catalog.sqlite"
+
+
+@pytest.fixture
+def catalog(place: Place) -> Iterator[Catalog]:
+    Catalog.create(place, IDENTITY)
+    catalog = Catalog.open(place)
+    yield catalog
+    catalog.close()
 
 
 def test_a_row_comes_back_with_all_its_facts(catalog: Catalog) -> None:
@@ -130,20 +141,21 @@ def test_followed_roots_come_back_with_their_rules(catalog: Catalog) -> None:
     assert catalog.roots() == sorted(roots, key=lambda root: root.path)
 
 
-def test_pages_are_large_enough_for_some_vectors(tmp_path: Path, catalog: Catalog) -> None:
+def test_pages_are_large_enough_for_some_vectors(tmp_path: Path) -> None:
+    Catalog.create(tmp_path / "catalog.sqlite", IDENTITY)
     with sqlite3.connect(tmp_path / "catalog.sqlite") as connection:
         assert connection.execute("PRAGMA page_size").fetchone() == (16_384,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()
 
 
-def test_a_newer_schema_is_refused_by_name(tmp_path: Path, catalog: Catalog) -> None:
-    catalog.close()
-    with sqlite3.connect(tmp_path / "catalog.sqlite") as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    connection.close()
+def test_a_newer_schema_is_refused_by_name(place: Place, catalog: Catalog) -> None:
+    engine = database_at(place).engine
+    with engine.begin() as connection:
+        connection.execute(update(alembic_version).values(version_num="9999"))
+    engine.dispose()
     with pytest.raises(SchemaTooNew, match=r"9999.*upgrade"):
-        Catalog.open(tmp_path / "catalog.sqlite")
+        Catalog.open(place)
 
 
 def test_a_file_that_is_no_catalog_is_refused(tmp_path: Path) -> None:
@@ -156,20 +168,19 @@ def test_a_file_that_is_no_catalog_is_refused(tmp_path: Path) -> None:
             Catalog.open(tmp_path / name)
 
 
-def test_migrations_lead_to_the_tables_of_this_release(tmp_path: Path) -> None:
+def test_migrations_lead_to_the_tables_of_this_release(place: Place) -> None:
     assert ScriptDirectory(str(MIGRATIONS)).get_current_head() == SCHEMA_VERSION
-    file = tmp_path / "migrated.sqlite"
-    engine = connect(file)
-    upgrade(engine, file)
+    database = database_at(place)
+    upgrade(database)
+    engine = database.engine
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
     engine.dispose()
 
 
-def test_rows_of_the_first_schema_come_through_the_migration(tmp_path: Path) -> None:
-    file = tmp_path / "first.sqlite"
-    engine = connect(file)
+def test_rows_of_the_first_schema_come_through_the_migration(place: Place) -> None:
+    engine = database_at(place).engine
     with engine.begin() as connection:
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
@@ -185,7 +196,7 @@ def test_rows_of_the_first_schema_come_through_the_migration(tmp_path: Path) -> 
         state = {"id": 1, "encoder": IDENTITY.to_json(), "changes": 5, "generation": 4, "published_changes": 5}
         connection.execute(tables["state"].insert().values(**state))
     engine.dispose()
-    catalog = Catalog.open(file)
+    catalog = Catalog.open(place)
     assert catalog.state() == (5, 4, 5, 0)
     assert (catalog.identity(), catalog.known_files("/")) == (IDENTITY, {"/a.jpg": (7, 10, 20, 30)})
     assert (catalog.images([7])[7].facts, catalog.captions([7])) == (FACTS, {7: ["red"]})

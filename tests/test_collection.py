@@ -5,14 +5,18 @@ from __future__ import annotations
 import sqlite3
 import threading
 import zlib
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import text
 
 from search.catalog import Catalog
 from search.changes import Changes, FileStamp, NewImage
 from search.collection import Collection
+from search.database import database_at
 from search.errors import CollectionError, CollectionNotFound
 from search.kinds import LEAST_SCAN
 from search.searcher import Searcher
@@ -21,19 +25,24 @@ from search.verify import repair, verify
 from tests.colors import ColorEncoder
 from tests.conftest import Build, paint
 
+Write = Callable[..., None]
 
+
+@pytest.mark.storages
 def test_a_reader_sees_a_new_generation_without_opening_again(
     collection: Collection, index: Build, photos: Path, encoder: ColorEncoder
 ) -> None:
-    reader = Searcher(Collection.open(collection.directory), lambda: encoder)
-    assert reader.by_text("red") == []
-    index(photos)
-    assert reader.by_text("red")[0].path.name == "red.png"
-    paint(photos / "new.png", "yellow")
-    index(photos)
-    assert reader.by_text("yellow")[0].path.name == "new.png"
+    with closing(Collection.open(collection.directory)) as opened:
+        reader = Searcher(opened, lambda: encoder)
+        assert reader.by_text("red") == []
+        index(photos)
+        assert reader.by_text("red")[0].path.name == "red.png"
+        paint(photos / "new.png", "yellow")
+        index(photos)
+        assert reader.by_text("yellow")[0].path.name == "new.png"
 
 
+@pytest.mark.storages
 def test_rows_that_are_not_published_are_not_found_and_do_not_disturb(
     collection: Collection, index: Build, photos: Path, searcher: Searcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -62,6 +71,7 @@ def test_only_the_live_generation_stays_on_disk(collection: Collection, index: B
     assert files == [f"{name}-00000002.faiss" for name in ("images", "keypoints", "texts")]
 
 
+@pytest.mark.storages
 def test_readers_query_without_error_while_a_writer_publishes(
     collection: Collection, index: Build, photos: Path, encoder: ColorEncoder
 ) -> None:
@@ -71,11 +81,12 @@ def test_readers_query_without_error_while_a_writer_publishes(
     red = encoder.encode_texts(["red"])[0]
 
     def read() -> None:
-        searcher = Searcher(Collection.open(collection.directory), lambda: encoder)
-        while not done.is_set():
-            for hit in searcher.by_text("red"):
-                stored = searcher.collection.catalog.stored("images", [hit.id]).values()
-                problems.extend(vector for vector in stored if abs(float(vector @ red) - hit.score) > 1e-3)
+        with closing(Collection.open(collection.directory)) as opened:
+            searcher = Searcher(opened, lambda: encoder)
+            while not done.is_set():
+                for hit in searcher.by_text("red"):
+                    stored = opened.catalog.stored("images", [hit.id]).values()
+                    problems.extend(vector for vector in stored if abs(float(vector @ red) - hit.score) > 1e-3)
 
     readers = [threading.Thread(target=read) for _ in range(4)]
     for reader in readers:
@@ -104,12 +115,17 @@ def filled(collection: Collection, index: Build, photos: Path) -> Collection:
     return collection
 
 
-def write(collection: Collection, statement: str, *values: object) -> None:
-    connection = sqlite3.connect(collection.directory / "catalog.sqlite")
-    connection.execute("PRAGMA foreign_keys = ON")
-    with connection:
-        connection.execute(statement, values)
-    connection.close()
+@pytest.fixture
+def write(collection: Collection, catalog_url: str | None) -> Write:
+    """Change the catalog behind its back: `write(statement, name=value, ...)`."""
+
+    def run(statement: str, **values: object) -> None:
+        engine = database_at(catalog_url or collection.directory / "catalog.sqlite").engine
+        with engine.begin() as connection:
+            connection.execute(text(statement), values)
+        engine.dispose()
+
+    return run
 
 
 @pytest.mark.parametrize(
@@ -119,12 +135,17 @@ def write(collection: Collection, statement: str, *values: object) -> None:
 )
 @pytest.mark.parametrize("table", ["images", "texts"])
 def test_verify_finds_and_repair_removes_a_vector_that_is_none(
-    filled: Collection, index: Build, photos: Path, vector: np.ndarray, table: str
+    filled: Collection, index: Build, photos: Path, write: Write, vector: np.ndarray, table: str
 ) -> None:
     ((red,),) = [[row.id] for path, row in filled.catalog.known_files(str(photos)).items() if "red" in path]
     row = red if table == "images" else 1
     stored = vector.tobytes()
-    write(filled, f"UPDATE {table} SET vector = ?, checksum = ? WHERE id = ?", stored, zlib.crc32(stored), row)
+    write(
+        f"UPDATE {table} SET vector = :vector, checksum = :checksum WHERE id = :row",
+        vector=stored,
+        checksum=zlib.crc32(stored),
+        row=row,
+    )
     findings = verify(filled)
     assert findings.bad_vectors == [red]
     repair(filled, findings)
@@ -135,13 +156,13 @@ def test_verify_finds_and_repair_removes_a_vector_that_is_none(
 
 @pytest.mark.parametrize("table", ["images", "texts"])
 def test_a_bit_that_flipped_in_a_stored_vector_is_refused_and_repaired(
-    filled: Collection, index: Build, photos: Path, encoder: ColorEncoder, table: Target
+    filled: Collection, index: Build, photos: Path, encoder: ColorEncoder, table: Target, write: Write
 ) -> None:
     ((red,),) = [[row.id] for path, row in filled.catalog.known_files(str(photos)).items() if "red" in path]
     row = red if table == "images" else 1
     vector = bytearray(filled.catalog.stored(table, [row])[row].tobytes())
     vector[3] ^= 0x80  # the sign: the vector keeps its length
-    write(filled, f"UPDATE {table} SET vector = ? WHERE id = ?", bytes(vector), row)
+    write(f"UPDATE {table} SET vector = :vector WHERE id = :row", vector=bytes(vector), row=row)
     with pytest.raises(CollectionError, match="damaged: verify --repair takes it out"):
         Searcher(filled, lambda: encoder).by_text("red", target=table)
     findings = verify(filled)
@@ -152,17 +173,18 @@ def test_a_bit_that_flipped_in_a_stored_vector_is_refused_and_repaired(
     assert Searcher(filled, lambda: encoder).by_text("red")[0].path.name == "red.png"
 
 
-def test_verify_finds_and_repair_rebuilds_an_index_that_disagrees(filled: Collection) -> None:
+def test_verify_finds_and_repair_rebuilds_an_index_that_disagrees(filled: Collection, write: Write) -> None:
     other = np.array([0, 0, 0, 1], "<f4").tobytes()
-    write(filled, "UPDATE images SET vector = ?, checksum = ? WHERE id = 1", other, zlib.crc32(other))
+    write("UPDATE images SET vector = :vector, checksum = :sum WHERE id = 1", vector=other, sum=zlib.crc32(other))
     findings = verify(filled)
     assert "other vectors" in findings.indexes[0]
     repair(filled, findings)
     assert verify(filled).clean
 
 
-def test_verify_finds_rows_that_the_index_lacks_and_holds_too_much(filled: Collection) -> None:
-    write(filled, "DELETE FROM images WHERE id = 3")
+@pytest.mark.storages
+def test_verify_finds_rows_that_the_index_lacks_and_holds_too_much(filled: Collection, write: Write) -> None:
+    write("DELETE FROM images WHERE id = 3")
     assert "1 vectors that the catalog does not" in verify(filled).indexes[0]
     repair(filled, verify(filled))
     assert verify(filled).clean
@@ -216,7 +238,8 @@ def test_a_scan_is_asked_for_once_and_goes_on(large: Collection) -> None:
 
 def test_verify_finds_and_repair_makes_a_damaged_publication(large: Collection) -> None:
     large.publish(IndexPolicy("scan"))
-    write(large, "UPDATE state SET publication = ?", '{"policy": 3}')
+    with closing(sqlite3.connect(large.directory / "catalog.sqlite")) as connection, connection:
+        connection.execute("""UPDATE state SET publication = '{"policy": 3}'""")
     findings = verify(large)
     assert "damaged" in findings.indexes[0]
     repair(large, findings)

@@ -18,6 +18,8 @@ from search.searcher import Searcher
 from search.types import Facts, Root
 from tests.colors import unit_rows
 
+pytestmark = pytest.mark.storages
+
 FACTS = {
     "/photos/trip/a.jpg": Facts(
         400, 300, "JPEG", datetime(2024, 6, 21, 12), "Example X100", latitude=60.0, longitude=24.0

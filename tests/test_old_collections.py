@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from search.collection import CATALOG_FILE, Collection
-from search.migrate import MIGRATIONS, backup_of
+from search.catalog_place import CATALOG_FILE
+from search.collection import Collection
+from search.migrate import MIGRATIONS
 from search.schema import SCHEMA_VERSION
 from search.searcher import Searcher
+from search.sqlite import backup_of
 from search.verify import verify
 from tests.colors import ColorEncoder
 from tests.scenarios import OLD, unpack

@@ -63,10 +63,11 @@ def test_names_that_are_no_utf_8_are_found(tmp_path: Path) -> None:
     assert [os.fsencode(file.stamp.path) for file in scan(Root(str(tmp_path))).files] == [odd]
 
 
-def test_a_collection_within_the_folder_is_not_walked(tmp_path: Path) -> None:
+@pytest.mark.parametrize("catalog", ["catalog.sqlite", "catalog.url"])
+def test_a_collection_within_the_folder_is_not_walked(tmp_path: Path, catalog: str) -> None:
     paint(tmp_path / "a.png", "red")
     paint(tmp_path / "index" / "thumbnail.png", "red")
-    (tmp_path / "index" / "catalog.sqlite").touch()
+    (tmp_path / "index" / catalog).touch()
     assert found(tmp_path) == ["a.png"]
 
 

@@ -17,6 +17,8 @@ from search.types import EncoderIdentity
 from tests.colors import COLORS, ColorEncoder
 from tests.conftest import Build, paint
 
+pytestmark = pytest.mark.storages
+
 
 def names(hits: list) -> list[str]:
     return [hit.path.name for hit in hits]

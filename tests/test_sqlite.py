@@ -19,9 +19,9 @@ from search.catalog import Catalog
 from search.changes import Changes, FileStamp, NewImage
 from search.collection import Collection
 from search.errors import CollectionBusy, CollectionError
-from search.migrate import backup_of, upgrade
+from search.migrate import upgrade
 from search.schema import SCHEMA_VERSION
-from search.sqlite import connect, copy
+from search.sqlite import SqliteFile, backup_of, copy
 from search.types import EncoderIdentity, Facts
 from search.verify import verify
 
@@ -209,9 +209,9 @@ def test_a_copy_made_while_others_write_is_the_catalog_of_one_moment(file: Path,
 def first_schema(tmp_path: Path) -> Path:
     """A catalog as the first schema was, with a table in it that a later migration wants to make."""
     file = tmp_path / "catalog.sqlite"
-    engine = connect(file)
-    upgrade(engine, file, to="0001")
-    engine.dispose()
+    database = SqliteFile(file)
+    upgrade(database, to="0001")
+    database.engine.dispose()
     return file
 
 

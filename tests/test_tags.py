@@ -22,6 +22,8 @@ from search.vocabulary import Vocabulary, make_vocabulary
 from tests.colors import ColorEncoder
 from tests.conftest import Build, paint
 
+pytestmark = pytest.mark.storages
+
 LABELS = [Label("red"), Label("green", threshold=0.3), Label("sky", ("blue", "a blue one")), Label("grass", ("green",))]
 
 

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from search.schema import Id
+
 revision = "0003"
 down_revision = "0002"
 
@@ -10,6 +12,6 @@ down_revision = "0002"
 def upgrade() -> None:
     op.create_table(
         "local_features",
-        sa.Column("image_id", sa.Integer(), sa.ForeignKey("images.id", ondelete="CASCADE"), primary_key=True),
+        sa.Column("image_id", Id, sa.ForeignKey("images.id", ondelete="CASCADE"), primary_key=True),
         sa.Column("record", sa.LargeBinary(), nullable=False),
     )
