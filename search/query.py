@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.errors import BadQuery
+from search.npy import map_array
 
 _HELD = r"id:(?P<id>[0-9]{1,18})|upload:(?P<upload>[0-9]{1,4})"
 _FILE = r"(?P<file>(?:\.{0,2}/|~/)"
@@ -155,12 +156,12 @@ def _upload(number: int, uploads: Sequence[bytes]) -> bytes:
 def _read_vector(file: Path) -> NDArray[np.float32]:
     """(dim,) from a file of (dim,) or (1, dim) numbers."""
     try:
-        vector = np.load(file, allow_pickle=False)
+        vector = map_array(file)
     except OSError as error:
         raise BadQuery(f"{file} cannot be read: {error.strerror or error}") from error
-    except (ValueError, EOFError) as error:
+    except ValueError as error:
         raise BadQuery(f"{file} is no .npy file of numbers: {error}") from error
-    if not isinstance(vector, np.ndarray) or vector.dtype.kind not in "fiu" or vector.shape[-1:] != (vector.size,):
+    if vector.dtype.kind not in "fiu" or vector.shape[-1:] != (vector.size,):
         raise BadQuery(f"{file} holds no vector; give the numbers of one, of the shape (dim,)")
     return vector.reshape(-1).astype(np.float32)
 
