@@ -60,7 +60,7 @@ HOMES = {
     },
     "alembic": {"search/migrate.py", "search/migrations/"},
     "flask": {"web/"},
-    "waitress": {"web/serving.py"},
+    "waitress": {"web/connections.py"},
     "flask_limiter": {"web/rate.py"},
     "urllib3": {"web/fetch.py"},
     "werkzeug": {"web/"},
