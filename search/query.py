@@ -142,9 +142,17 @@ def _term(found: re.Match[str], uploads: Sequence[bytes]) -> Term:
     if found["upload"]:
         return ImageTerm(_upload(int(found["upload"]), uploads), weight)
     if found["file"]:
-        path = Path(found["file"]).expanduser()
+        path = _path(found["file"])
         return VectorTerm(_read_vector(path), weight) if path.suffix == ".npy" else ImageTerm(path, weight)
     return TextTerm(re.sub(r"\\(.)", r"\1", found["text"], flags=re.DOTALL), weight)
+
+
+def _path(text: str) -> Path:
+    """Only ~/ is the home directory; Path would look for that of somebody called name in ./~name."""
+    try:
+        return Path(text).expanduser() if text.startswith("~/") else Path(text)
+    except RuntimeError as error:
+        raise BadQuery(f"{text}: no home directory is known here; give the whole path") from error
 
 
 def _upload(number: int, uploads: Sequence[bytes]) -> bytes:
