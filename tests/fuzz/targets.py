@@ -110,7 +110,7 @@ def _with_checksums(data: bytes) -> bytes:
 
 
 def _filters(folder: Path) -> Run:
-    catalog = _collection(folder).catalog
+    catalog = three_pictures(folder).catalog
 
     def run(data: bytes) -> None:
         text = data.decode("utf-8", "surrogateescape")
@@ -244,7 +244,7 @@ def _inner(data: bytes, name: str) -> bytes:
 
 
 def _bodies(folder: Path) -> Run:
-    app = create_app([_collection(folder)], lambda _model: ColorEncoder(), uploads=Uploads(folder / "uploads"))
+    app = create_app([three_pictures(folder)], lambda _model: ColorEncoder(), uploads=Uploads(folder / "uploads"))
     app.testing = True  # what no handler knows comes out
     client = app.test_client()
 
@@ -282,8 +282,8 @@ def _chosen(runs: Sequence[Run]) -> Run:
     return run
 
 
-def _collection(folder: Path) -> Collection:
-    """Three pictures by the color encoder."""
+def three_pictures(folder: Path) -> Collection:
+    """A collection of them by the color encoder."""
     encoder, photos = ColorEncoder(), folder / "photos"
     photos.mkdir()
     for name in ("red", "green", "blue"):
