@@ -14,6 +14,7 @@ from search.changes import STORED
 from search.errors import BadImport
 from search.files import replacing
 from search.index import Vectors
+from search.npy import map_array
 
 _ROUNDING = 1e-6
 """How far the length of a unit row in float32 may lie from 1."""
@@ -22,13 +23,13 @@ _ROUNDING = 1e-6
 def open_vectors(file: Path, dim: int | None = None) -> NDArray[Any]:
     """(n, dim) of floats, mapped into memory."""
     try:
-        vectors: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
+        vectors = map_array(file)
     except OSError as error:
         raise BadImport(f"{file} cannot be read: {error.strerror or error}") from error
-    except (ValueError, EOFError) as error:
+    except ValueError as error:
         raise BadImport(f"{file} is no whole .npy file of numbers: {error}") from error
-    if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or vectors.dtype.kind != "f" or not vectors.shape[1]:
-        what = f"{vectors.dtype} of the shape {vectors.shape}" if isinstance(vectors, np.ndarray) else "several arrays"
+    if vectors.ndim != 2 or vectors.dtype.kind != "f" or not vectors.shape[1]:
+        what = f"{vectors.dtype} of the shape {vectors.shape}"
         raise BadImport(f"{file} holds {what}; vectors are floats of the shape (n, dim), .npy")
     if dim is not None and vectors.shape[1] != dim:
         raise BadImport(f"{file} has vectors of {vectors.shape[1]} dimensions; the model's have {dim}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import unicodedata
 from typing import Any
@@ -23,8 +24,26 @@ PILLOW_ERRORS = (
 )
 """What Pillow and its plugins raise on broken bytes, as damaged files of all formats in use have shown."""
 
+MAX_REASON_LENGTH = 160
+_PLAIN_WORDS = {
+    "not identified by this driver": "its header cannot be read",
+    "cannot load this image": "it holds no pixels",
+    "decoder error -2": "its data cannot be decoded",
+    "Truncated File Read": "the file is truncated",
+}
+
 _UNREADABLE = {"Cc", "Cn", "Co", "Cs"}
 """Unicode categories that no readable text has: control, unassigned, private, surrogates."""
+
+
+def reason_of(error: BaseException) -> str:
+    """The message of a decoder on one line, without addresses of objects."""
+    if isinstance(error, MemoryError):
+        return "needs more memory than there is"
+    if isinstance(error.__cause__ or error, (struct.error, LookupError, TypeError, EOFError)):
+        return "its header cannot be read"
+    text = " ".join(re.sub(r"<[^<>]* at 0x[0-9a-fA-F]+>", "", str(error)).split())
+    return _PLAIN_WORDS.get(text, text)[:MAX_REASON_LENGTH] or type(error).__name__
 
 
 def read_exif(image: Image.Image) -> Image.Exif:

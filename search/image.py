@@ -19,14 +19,17 @@ from typing import Any
 from PIL import Image, ImageFile
 
 from search.errors import BadPicture, UnreadFile
-from search.exif import PILLOW_ERRORS, orientation_of, read_exif
+from search.exif import PILLOW_ERRORS, orientation_of, read_exif, reason_of
 from search.facts import facts_of
 from search.raw import RAW_SUFFIXES, is_raw, read_raw
 from search.rgb import SIDEWAYS, rgb_of, turned
 from search.types import Picture
 
 MAX_FILE_BYTES = 512_000_000
-MAX_REASON_LENGTH = 160
+
+BLOCK_BYTES = 1 << 26
+"""Of the pieces that Pillow keeps pixels in. Those of 16 MB, as it has them, the C library may keep for each thread
+when they are freed, and a server that met large pictures stays large; above 32 MB it never does."""
 
 SCALED = 3
 """Times the side of a model's input that a scaled decode leaves: embeddings of photographs keep a cosine of 0.9999."""
@@ -52,12 +55,6 @@ SUFFIXES = RAW_SUFFIXES | {f".{name}" for name in _SUFFIXES.split()}
 
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"mif2", b"msf1"}
 _PILLOW_FILTER: tuple[Any, ...] = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
-_PLAIN_WORDS = {
-    "not identified by this driver": "its header cannot be read",
-    "cannot load this image": "it holds no pixels",
-    "decoder error -2": "its data cannot be decoded",
-    "Truncated File Read": "the file is truncated",
-}
 _alone = threading.Lock()
 
 
@@ -111,6 +108,8 @@ def _prepare_pillow(max_pixels: int) -> None:
     Warnings filters cannot be scoped to a thread, so one for Pillow's own warnings stays in front. Pillow's pixel limit
     (twice MAX_IMAGE_PIXELS) still guards the frames inside a file; it is only ever raised, and ours is the smaller.
     """
+    if Image.core.get_block_size() != BLOCK_BYTES:  # type: ignore[attr-defined]
+        Image.core.set_block_size(BLOCK_BYTES)  # type: ignore[attr-defined]
     if list(warnings.filters[:1]) != [_PILLOW_FILTER]:
         warnings.filterwarnings("ignore", module=_PILLOW_FILTER[3].pattern)
     if Image.MAX_IMAGE_PIXELS is not None and max_pixels > 2 * Image.MAX_IMAGE_PIXELS:
@@ -149,7 +148,7 @@ def _refusing(name: str, max_pixels: int) -> Iterator[None]:
         limit = _mega(max_pixels)
         raise BadPicture(f"a frame over the limit of {limit} megapixels; raise it with --max-megapixels") from error
     except PILLOW_ERRORS as error:
-        raise BadPicture(f"broken {name}: {_reason(error)}") from error
+        raise BadPicture(f"broken {name}: {reason_of(error)}") from error
 
 
 def _decode_raw(data: bytes, max_pixels: int, short_side: int | None) -> Picture:
@@ -238,13 +237,3 @@ def _mega(count: int) -> str:
 
 def _turn_of(width: int, height: int) -> AbstractContextManager[object]:
     return _alone if width * height > ALONE_PIXELS else nullcontext()
-
-
-def _reason(error: BaseException) -> str:
-    """The message of a decoder on one line, without addresses of objects."""
-    if isinstance(error, MemoryError):
-        return "needs more memory than there is"
-    if isinstance(error.__cause__ or error, (struct.error, LookupError, TypeError, EOFError)):
-        return "its header cannot be read"
-    text = " ".join(re.sub(r"<[^<>]* at 0x[0-9a-fA-F]+>", "", str(error)).split())
-    return _PLAIN_WORDS.get(text, text)[:MAX_REASON_LENGTH] or type(error).__name__

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.errors import BadQuery
+from search.npy import map_array
 
 _HELD = r"id:(?P<id>[0-9]{1,18})|upload:(?P<upload>[0-9]{1,4})"
 _FILE = r"(?P<file>(?:\.{0,2}/|~/)"
@@ -141,9 +142,17 @@ def _term(found: re.Match[str], uploads: Sequence[bytes]) -> Term:
     if found["upload"]:
         return ImageTerm(_upload(int(found["upload"]), uploads), weight)
     if found["file"]:
-        path = Path(found["file"]).expanduser()
+        path = _path(found["file"])
         return VectorTerm(_read_vector(path), weight) if path.suffix == ".npy" else ImageTerm(path, weight)
     return TextTerm(re.sub(r"\\(.)", r"\1", found["text"], flags=re.DOTALL), weight)
+
+
+def _path(text: str) -> Path:
+    """Only ~/ is the home directory; Path would look for that of somebody called name in ./~name."""
+    try:
+        return Path(text).expanduser() if text.startswith("~/") else Path(text)
+    except RuntimeError as error:
+        raise BadQuery(f"{text}: no home directory is known here; give the whole path") from error
 
 
 def _upload(number: int, uploads: Sequence[bytes]) -> bytes:
@@ -155,12 +164,12 @@ def _upload(number: int, uploads: Sequence[bytes]) -> bytes:
 def _read_vector(file: Path) -> NDArray[np.float32]:
     """(dim,) from a file of (dim,) or (1, dim) numbers."""
     try:
-        vector = np.load(file, allow_pickle=False)
+        vector = map_array(file)
     except OSError as error:
         raise BadQuery(f"{file} cannot be read: {error.strerror or error}") from error
-    except (ValueError, EOFError) as error:
+    except ValueError as error:
         raise BadQuery(f"{file} is no .npy file of numbers: {error}") from error
-    if not isinstance(vector, np.ndarray) or vector.dtype.kind not in "fiu" or vector.shape[-1:] != (vector.size,):
+    if vector.dtype.kind not in "fiu" or vector.shape[-1:] != (vector.size,):
         raise BadQuery(f"{file} holds no vector; give the numbers of one, of the shape (dim,)")
     return vector.reshape(-1).astype(np.float32)
 

@@ -7,6 +7,7 @@ The code is never read. The pickle is, with nothing to call but the reconstructi
 from __future__ import annotations
 
 import pickle
+import pickletools
 import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -50,7 +51,7 @@ class _Module:
 
 class _Unpickler(pickle.Unpickler):
     def __init__(self, archive: zipfile.ZipFile, folder: str) -> None:
-        super().__init__(BytesIO(archive.read(f"{folder}data.pkl")))
+        super().__init__(BytesIO(_modest(archive.read(f"{folder}data.pkl"))))
         self._archive = archive
         self._folder = folder
 
@@ -72,6 +73,14 @@ class _Unpickler(pickle.Unpickler):
         if not count:
             return torch.empty(0, dtype=dtype)
         return torch.frombuffer(bytearray(self._archive.read(f"{self._folder}data/{key}")), dtype=dtype, count=count)
+
+
+def _modest(pickled: bytes) -> bytes:
+    """The same, unless it would have the unpickler make a memo for more objects than there are bytes."""
+    for opcode, number, _ in pickletools.genops(pickled):
+        if opcode.name in ("PUT", "LONG_BINPUT") and int(number or 0) > len(pickled):
+            raise pickle.UnpicklingError(f"an object with the number {number} in a pickle of {len(pickled)} bytes")
+    return pickled
 
 
 def _rebuild(storage: torch.Tensor, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> Any:

@@ -11,6 +11,7 @@ import pickle
 import struct
 import textwrap
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,11 @@ INDEX = ".index.json"
 
 # What open_clip, timm and PyTorch raise on a configuration or weights that make no model.
 UNFIT = (AssertionError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
-_DAMAGED = (SafetensorError, pickle.UnpicklingError, EOFError, StopIteration, struct.error, zipfile.BadZipFile, *UNFIT)
+_DAMAGED = (
+    *(SafetensorError, pickle.UnpicklingError, EOFError, StopIteration, struct.error, zipfile.BadZipFile, zlib.error),
+    *(ArithmeticError, MemoryError),  # sizes that no machine has
+    *UNFIT,
+)
 
 State = dict[str, torch.Tensor]
 

@@ -64,7 +64,7 @@ HOMES = {
     "psycopg": {"search/copy_rows.py"},
     "alembic": {"search/migrate.py", "search/migrations/"},
     "flask": {"web/"},
-    "waitress": {"web/serving.py"},
+    "waitress": {"web/connections.py"},
     "flask_limiter": {"web/rate.py"},
     "urllib3": {"web/fetch.py"},
     "werkzeug": {"web/"},

@@ -209,3 +209,8 @@ def test_a_file_of_numbers_is_a_vector(tmp_path: Path) -> None:
     for name, said in (("a.npy", "is no .npy file of numbers"), ("b.npy", "cannot be read: No such file")):
         with pytest.raises(BadQuery, match=said):
             parse([str(tmp_path / name)])
+
+
+def test_only_a_leading_tilde_is_the_home_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert parse(["./~nobody/a.jpg", "~/b.jpg"]) == [ImageTerm(Path("~nobody/a.jpg")), ImageTerm(tmp_path / "b.jpg")]

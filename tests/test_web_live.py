@@ -98,3 +98,10 @@ def test_a_body_of_100_megabytes_is_refused_and_leaves_nothing_behind(
     answer = client.post(path, data=body, content_type="multipart/form-data; boundary=x")
     assert answer.status_code == 413
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("path", ["/", "/search", "/images/1", "/nowhere", "/api/v1/search", "/api/v1/health"])
+def test_a_query_that_is_no_text_is_refused(client: FlaskClient, path: str) -> None:
+    answer = client.get(path, environ_overrides={"QUERY_STRING": "q=red\x80"})
+    assert answer.status_code == 400
+    assert "not UTF-8: byte 5" in answer.get_data(as_text=True).replace("&#39;", "'")

@@ -6,7 +6,7 @@ import logging
 
 from flask import Flask, Response, jsonify, make_response, render_template, request
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadRequest, HTTPException
 
 from search.errors import BadPicture, BadQuery, CollectionError, ModelUnavailable, SearchError
 from web.fetch import BadUrl
@@ -27,8 +27,17 @@ _BROKEN: tuple[tuple[type[SearchError], str, str], ...] = (
 
 
 def register(app: Flask) -> None:
+    app.before_request(_check_query_string)
     app.register_error_handler(SearchError, _search_error)
     app.register_error_handler(HTTPException, http_error)
+
+
+def _check_query_string() -> None:
+    """Only bytes beyond ASCII that stand there as they are can be wrong; what is escaped, werkzeug reads leniently."""
+    try:
+        request.query_string.decode()
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"the URL's query is not UTF-8: byte {error.start} of it is wrong; write it as %XX") from error
 
 
 def body(status: int, code: str, message: str) -> Response:

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import waitress
-
 from search.collection import Collection
 from search.errors import SearchError
 from search.loader import Loader
@@ -25,6 +23,7 @@ from search.types import Runtime
 from web import metrics
 from web.access import Access
 from web.app import MAX_UPLOAD_BYTES, create_app
+from web.connections import Server
 from web.current import library_of
 from web.deadline import Limited
 from web.fetch import Fetcher
@@ -36,7 +35,10 @@ _SERVER_BODY_BYTES = 4 * MAX_UPLOAD_BYTES
 """Where the server itself hangs up. Between the two limits the application answers with its own error body."""
 
 _CONNECTIONS = 500
-"""Held at once by one process. One that waits, or sends or takes its bytes slowly, holds no thread."""
+"""Held at once by one process. One that waits, or sends or takes its bytes slowly, holds no thread.
+
+Many systems let a process open 1,024 files.
+"""
 
 _IDLE_S = 60
 """After which a connection that says nothing is closed."""
@@ -111,7 +113,6 @@ def answer(listener: socket.socket, site: Site, uploads: Path) -> None:
         app = create_app(collections, loader.of, uploads=Uploads(uploads), access=site.access, fetch=fetch)
         threading.Thread(target=_keep, args=[library_of(app)], name="keep", daemon=True).start()
         options: dict[str, Any] = {
-            "sockets": [listener],
             "threads": site.threads,
             "max_request_body_size": _SERVER_BODY_BYTES,
             "connection_limit": _CONNECTIONS,
@@ -122,7 +123,7 @@ def answer(listener: socket.socket, site: Site, uploads: Path) -> None:
         if site.behind_proxy:
             options["trusted_proxy"] = "::1" if listener.family == socket.AF_INET6 else "127.0.0.1"
             options["trusted_proxy_headers"] = {"x-forwarded-for", "x-forwarded-proto"}
-        waitress.serve(Limited(app, threads=site.threads), _quiet=True, **options)
+        Server(Limited(app, threads=site.threads), listener, **options).run()
 
 
 def _keep(library: Library) -> None:

@@ -1,0 +1,1 @@
+"""Fuzzing: any bytes go in, only documented errors may come out. docs/FUZZING.md says how, and what was found."""
