@@ -7,9 +7,9 @@ from __future__ import annotations
 
 COUNTS = (10**5, 10**6, 10**7, 10**8, 10**9)
 
-CATALOG = 4298
-FEATURES = 6149
-CAPTION = 4183
+CATALOG = 2531
+FEATURES = 6559
+CAPTION = 2261
 INDEX_FILE = 2 * 512 + 8 + 128
 CODES = 131
 PLAN = 527

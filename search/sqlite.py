@@ -20,8 +20,8 @@ BUSY_TIMEOUT_S = 30
 LONG_BUSY_TIMEOUT_S = 3600
 """Who opens a large catalog that another process is migrating waits for it."""
 
-_PAGE_BYTES = 16_384
-"""SQLite's own 4,096 hold one vector of 512 dimensions, and nearly half of the page is left."""
+_PAGE_BYTES = 32_768
+"""SQLite's own 4,096 hold one vector of 512 dimensions, with nearly half of the page left, and no 64 local features."""
 
 _PRIMARY = 0xFF
 """The bits of SQLite's error codes that say the kind."""

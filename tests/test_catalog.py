@@ -144,7 +144,7 @@ def test_followed_roots_come_back_with_their_rules(catalog: Catalog) -> None:
 def test_pages_are_large_enough_for_some_vectors(tmp_path: Path) -> None:
     Catalog.create(tmp_path / "catalog.sqlite", IDENTITY)
     with sqlite3.connect(tmp_path / "catalog.sqlite") as connection:
-        assert connection.execute("PRAGMA page_size").fetchone() == (16_384,)
+        assert connection.execute("PRAGMA page_size").fetchone() == (32_768,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()
 

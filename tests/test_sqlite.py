@@ -133,6 +133,7 @@ def test_a_full_disk_loses_nothing_and_the_next_run_goes_on(
 def test_a_disk_too_full_to_publish_keeps_the_live_index(
     tmp_path: Path, small_disk: Path, run: Callable[..., tuple[int, str]]
 ) -> None:
+    remount(small_disk, "size=2m")
     collection = Collection.create(small_disk / "collection", IDENTITY)
     collection.catalog.apply(Changes(added=rows(100)))
     collection.publish()
