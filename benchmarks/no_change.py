@@ -23,6 +23,7 @@ from search.changes import Changes, FileStamp, NewImage
 from search.checkpoints import find_checkpoint
 from search.collection import Collection
 from search.image import digest_of
+from search.local_features import record_of
 from search.settings import PROJECT
 from search.types import Facts, Root
 
@@ -52,6 +53,7 @@ def main(files: int) -> None:
 def make_files(folder: Path, count: int, dim: int) -> Iterator[NewImage]:
     """Write pictures, each with a content of its own, and yield the rows that a build would make of them."""
     generator = np.random.default_rng(0)
+    features = record_of(Image.new("RGB", (2, 2)), 64)
     for number in range(count):
         path = folder / f"{number // FILES_A_FOLDER:03}" / f"{number:06}.bmp"
         if number % FILES_A_FOLDER == 0:
@@ -64,6 +66,7 @@ def make_files(folder: Path, count: int, dim: int) -> Iterator[NewImage]:
             digest_of(path.read_bytes()),
             Facts(2, 2, "BMP"),
             vector / np.linalg.norm(vector),
+            features=features,
         )
 
 
