@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from search.errors import ModelUnavailable
-from search.files import replacing, sync_file, sync_folder
+from search.files import file_digest, replacing, sync_file, sync_folder
 from search.types import PRECISIONS, EncoderIdentity, Precision
 
 EXPORTER = 1
@@ -53,7 +53,7 @@ class Exports:
             return None
         for name, (size_bytes, sha256) in manifest["files"].items():
             file = part / name
-            if not file.is_file() or file.stat().st_size != size_bytes or (thorough and _digest(file) != sha256):
+            if not file.is_file() or file.stat().st_size != size_bytes or (thorough and file_digest(file) != sha256):
                 return None
         facts: dict[str, Any] = manifest["facts"]
         return facts
@@ -65,7 +65,7 @@ class Exports:
         aside.mkdir(parents=True)
         try:
             facts = make(aside)
-            files = {file.name: (file.stat().st_size, _digest(file)) for file in sorted(aside.iterdir())}
+            files = {file.name: (file.stat().st_size, file_digest(file)) for file in sorted(aside.iterdir())}
             for name in files:
                 sync_file(aside / name)
             manifest = {"files": files, "facts": facts}
@@ -136,8 +136,3 @@ def _write_json(file: Path, content: object) -> None:
 
 def _checksum(manifest: dict[str, Any]) -> int:
     return zlib.crc32(json.dumps(manifest, sort_keys=True).encode())
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -46,6 +47,12 @@ def replacing(file: Path) -> Iterator[Path]:
     sync_file(aside)
     aside.replace(file)
     sync_folder(file.parent)
+
+
+def file_digest(file: Path) -> str:
+    """The sha256 of its contents, in hex digits."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def total_bytes(files: Iterable[Path]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from contextlib import closing
@@ -13,7 +12,7 @@ from search.catalog import Catalog
 from search.catalog_place import CATALOG_FILE, catalog_place
 from search.collection import Collection
 from search.errors import BadImport, CollectionError
-from search.files import make_folder, replacing, sync_folder
+from search.files import file_digest, make_folder, replacing, sync_folder
 from search.sqlite import copy
 
 MANIFEST = "snapshot.json"
@@ -38,7 +37,7 @@ def take_snapshot(collection: Collection, folder: Path) -> dict[str, int]:
     copy(place, aside)
     with closing(Catalog.open(aside)) as catalog:
         counts = catalog.counts()
-    digest, taken = _digest(aside), {name: counts[name] for name in ("images", "texts")}
+    digest, taken = file_digest(aside), {name: counts[name] for name in ("images", "texts")}
     file = folder / f"catalog-{digest[:12]}.sqlite"
     with replacing(file) as new:
         aside.replace(new)
@@ -63,7 +62,7 @@ def restore_snapshot(folder: Path, directory: Path) -> Collection:
     make_folder(aside)
     with replacing(aside / CATALOG_FILE) as place:
         shutil.copyfile(folder / manifest["file"], place)
-        if _digest(place) != manifest["sha256"]:
+        if file_digest(place) != manifest["sha256"]:
             raise BadImport(f"{folder / manifest['file']} is damaged: its digest is not that of {MANIFEST}")
     made = Collection.open(aside)
     with made.writing():
@@ -83,8 +82,3 @@ def _manifest(folder: Path) -> dict[str, Any]:
     if names["file"] != Path(names["file"]).name or not (folder / names["file"]).is_file():
         raise BadImport(f"{folder} has lost the file that {MANIFEST} names")
     return names
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from search.errors import ModelUnavailable
+from search.files import file_digest
 from search.torchscript import is_torchscript, read_torchscript
 
 INDEX = ".index.json"
@@ -63,17 +64,12 @@ def files_of(path: Path) -> list[Path]:
 def digest(path: Path) -> str:
     """The hex sha256 of a weights file; of shards, that of their digests one after another."""
     files = files_of(path)
-    digests = [_file_digest(file) for file in files]
+    digests = [file_digest(file) for file in files]
     return digests[0] if files == [path] else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def short(error: BaseException) -> str:
     return textwrap.shorten(str(error) or repr(error), 300, placeholder=" ...")
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read(path: Path) -> Any:
