@@ -85,7 +85,7 @@ class Embedder:
         stored = self._collection.catalog.stored("images", [image_id])
         if image_id not in stored:
             raise BadQuery(f"no image has the id {image_id} in this collection")
-        return unit(stored[image_id].astype(np.float32))
+        return unit(stored[image_id])
 
     def _given(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
         dim = self._collection.identity.dim

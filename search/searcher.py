@@ -213,8 +213,7 @@ class Searcher:
 
     def _scored(self, asked: _Asked, hits: list[Hit]) -> list[tuple[Hit, Vectors]]:
         """Those hits that still have a vector, (dim,), with it, and with the cosine similarity as their score."""
-        stored = self.collection.catalog.stored(asked.target, [hit.id for hit in hits])
-        rows = {id_: row.astype(np.float32) for id_, row in stored.items()}
+        rows = self.collection.catalog.stored(asked.target, [hit.id for hit in hits])
         return [
             (replace(hit, score=float(rows[hit.id] @ asked.vector)), rows[hit.id]) for hit in hits if hit.id in rows
         ]
