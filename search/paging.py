@@ -55,7 +55,7 @@ class Order:
 
     def page(
         self, first: Callable[[int], list[Ranked]], ranking: Vectors, k: int, after: Cursor | None
-    ) -> tuple[list[Hit], Cursor | None]:
+    ) -> tuple[list[Ranked], Cursor | None]:
         """`k` hits, fewer at the end, and what asks for the next; `first` gives so many of all, or all there are.
 
         Grouped, a page may be shorter without being the last: it looks no further than REACH hits, or four times `k`
@@ -70,28 +70,30 @@ class Order:
             if is_all or groups.end < len(shown) or wanted >= seen + REACH:
                 break
             wanted = min(2 * wanted, seen + REACH)
-        hits = [replace(shown[place], alike=tuple(shown[one].id for one in behind)) for place, behind in groups.found]
+        hits = [
+            (replace(shown[place][0], alike=tuple(shown[one][0].id for one in behind)), shown[place][1])
+            for place, behind in groups.found
+        ]
         more = groups.end < len(shown) or not is_all
-        return hits, Cursor(groups.end, shown[groups.end - 1].id) if more else None
+        return hits, Cursor(groups.end, shown[groups.end - 1][0].id) if more else None
 
     def _groups(
         self, ranked: Sequence[Ranked], ranking: Vectors, k: int, after: Cursor | None
-    ) -> tuple[list[Hit], Groups]:
+    ) -> tuple[Sequence[Ranked], Groups]:
         """The hits in their new order, and those of the page by their places in it."""
-        hits = [hit for hit, _ in ranked]
         rows = np.stack([row for _, row in ranked]) if ranked else np.empty((0, len(ranking)), np.float32)
         if self.diverse:
             places = diversified(rows @ ranking, rows)
-            hits, rows = [hits[place] for place in places], rows[places]
-        start = after.following([hit.id for hit in hits]) if after else 0
-        return hits, groups_from(start, leaders(rows) if self.group else range(len(hits)), k)
+            ranked, rows = [ranked[place] for place in places], rows[places]
+        start = after.following([hit.id for hit, _ in ranked]) if after else 0
+        return ranked, groups_from(start, leaders(rows) if self.group else range(len(ranked)), k)
 
 
-def in_time(hits: Sequence[Hit], sort: Sort) -> list[Hit]:
+def in_time(ranked: Sequence[Ranked], sort: Sort) -> list[Ranked]:
     """By the time they were taken, those without one last; equal ones stay in their order."""
-    dated = [hit for hit in hits if hit.facts.taken_at is not None]
-    undated = [hit for hit in hits if hit.facts.taken_at is None]
-    return sorted(dated, key=lambda hit: hit.facts.taken_at or datetime.min, reverse=sort == "newest") + undated
+    dated = [item for item in ranked if item[0].facts.taken_at is not None]
+    undated = [item for item in ranked if item[0].facts.taken_at is None]
+    return sorted(dated, key=lambda item: item[0].facts.taken_at or datetime.min, reverse=sort == "newest") + undated
 
 
 def is_match(best: Sequence[Hit]) -> bool | None:

@@ -1,9 +1,13 @@
-"""A query's vector and an index -> neighbours in one fixed order, as far down as is wanted."""
+"""A query's vector and an index -> neighbours in one fixed order, as far down as is wanted.
+
+An index compares rounded rows. What it finds nearest, and a little more, is compared again with the stored vectors.
+"""
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,19 +41,46 @@ class Cursor:
         return ids.index(self.last) + 1 if self.last in ids else self.seen
 
 
+def rounding(dim: int) -> float:
+    """How far the score that an index gives, whose rows are float16, may lie from that of the row itself."""
+    return 2.0**-10 / math.sqrt(dim)
+
+
 def rank(index: VectorIndex, query: Vectors, count: int, among: Ids | None, *, exact: bool = False) -> list[Neighbour]:
-    """The `count` nearest and those that score like the last, nearest first, equal ones by id.
+    """The `count` nearest by the scores of the index, nearest first, equal ones by id; and all that may be as near.
 
     `among`, sorted ids, are all that count; None for the whole index. Fewer come only where there are no more.
     With `exact` every vector is compared, whatever the kind of the index.
     """
     size = len(index) if among is None else len(among)
-    asked = count + 1
+    asked = count + count // 8 + 8
     while True:
         scores, ids = index.search(query[np.newaxis], asked, among, exact=exact)
         found = [(score, id_) for score, id_ in zip(scores[0].tolist(), ids[0].tolist(), strict=True) if id_ >= 0]
-        if len(found) <= count or found[-1][0] < found[count - 1][0] or asked >= size:
-            break
+        nearest = candidates(found, count, len(query))
+        if len(nearest) < len(found) or asked >= size:
+            return sorted(nearest, key=lambda item: (-item[0], item[1]))
         asked *= 2
-    least = found[count - 1][0] if len(found) > count else -np.inf
-    return sorted((neighbour for neighbour in found if neighbour[0] >= least), key=lambda item: (-item[0], item[1]))
+
+
+def candidates(found: Sequence[Neighbour], count: int, dim: int, last: Neighbour | None = None) -> Sequence[Neighbour]:
+    """Those among which the first `count` by stored rows are, or the first that follow `last`, which has its own score.
+
+    `found` are neighbours by the scores of an index, nearest first.
+    """
+    if last:
+        found = [neighbour for neighbour in found if neighbour[0] <= last[0] + rounding(dim)]
+        count += sum(score >= last[0] - rounding(dim) for score, _ in found)
+    if len(found) <= count:
+        return found
+    least = found[count - 1][0] - 2 * rounding(dim)
+    return [neighbour for neighbour in found if neighbour[0] >= least]
+
+
+def ranked(rows: Mapping[int, Vectors], query: Vectors, last: Neighbour | None = None) -> list[Neighbour]:
+    """Rows, (dim,), by id -> those after `last`, nearest first, equal ones by id.
+
+    Each row is multiplied alone: in a product of matrices the same row may have two scores.
+    """
+    order = sorted((-float(row @ query), id_) for id_, row in rows.items())
+    return [(-less, id_) for less, id_ in order if last is None or (less, id_) > (-last[0], last[1])]

@@ -17,10 +17,11 @@ from search.collection import Collection
 from search.embedder import Embedder
 from search.errors import BadQuery
 from search.filters import Filter
+from search.hits import hydrated
 from search.index import VectorIndex, Vectors
-from search.paging import Order, Page, Sort, in_time, is_match
+from search.paging import Order, Page, Ranked, Sort, in_time, is_match
 from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm, checked, unit
-from search.ranking import Cursor, Neighbour, rank
+from search.ranking import Cursor, Neighbour, candidates, rank, ranked
 from search.settings import MAX_K
 from search.timing import Observe, ignore, timed
 from search.types import Hit, Ranking, Target, TextLength
@@ -100,7 +101,7 @@ class Searcher:
         With `exact` every vector is compared, whatever the kind of the index.
         """
         asked = self._ask(terms, k, target, ranking, exact=exact)
-        return [hit for hit, _ in self._scored(asked, self._following(asked, k, None, where)[:k])]
+        return [hit for hit, _ in self._following(asked, k, None, where)]
 
     def page(
         self,
@@ -126,22 +127,19 @@ class Searcher:
         order = Order(sort, group, diverse)
         asked = self._ask(terms, k, target, ranking, exact=exact, templates=templates)
         if order.sort != "relevance":
-            best = self._strong(asked, self._following(asked, MAX_K, None, where)[:MAX_K])
-            matches = [hit for hit in best if hit.strength is None or hit.strength >= MATCH]
-            ranked = self._scored(asked, in_time(matches, order.sort))
-            found, more = order.page(lambda count: ranked[:count], asked.ranking, k, after)
-        elif order.group or order.diverse:
-            found, more = order.page(
-                lambda count: self._scored(asked, self._following(asked, count, None, where)[:count]),
-                asked.ranking,
-                k,
-                after,
+            best = self._strong(asked, self._following(asked, MAX_K, None, where))
+            matches = in_time(
+                [item for item in best if item[0].strength is None or item[0].strength >= MATCH], order.sort
             )
+            found, more = order.page(lambda count: matches[:count], asked.ranking, k, after)
+        elif order.group or order.diverse:
+            found, more = order.page(lambda count: self._following(asked, count, None, where), asked.ranking, k, after)
             best = found = self._strong(asked, found)
         else:
-            best = found = self._strong(asked, self._following(asked, k + 1, after, where)[: k + 1])
-            more = Cursor((after.seen if after else 0) + k, found[k - 1].id) if len(found) > k else None
-        return Page(found[:k], more, is_match(best) if after is None else None, self._longest(terms))
+            best = found = self._strong(asked, self._following(asked, k + 1, after, where))
+            more = Cursor((after.seen if after else 0) + k, found[k - 1][0].id) if len(found) > k else None
+        matched = is_match([hit for hit, _ in best]) if after is None else None
+        return Page([hit for hit, _ in found[:k]], more, matched, self._longest(terms))
 
     def _longest(self, terms: Sequence[Term]) -> TextLength | None:
         texts = [term.text for term in terms if isinstance(term, TextTerm)]
@@ -169,71 +167,54 @@ class Searcher:
         ids = [term.id for term in terms if isinstance(term, IdTerm)] if target == "images" else []
         return _Asked(index, parts, vector, ranked, target, frozenset(ids), exact)
 
-    def _following(self, asked: _Asked, count: int, after: Cursor | None, where: Filter) -> list[Hit]:
-        """At least `count` hits after a page, all of the rest where there are fewer.
+    def _following(self, asked: _Asked, count: int, after: Cursor | None, where: Filter) -> list[Ranked]:
+        """`count` hits after a page, all of the rest where there are fewer.
 
         It looks further until enough neighbours have a row: rows may go between two publications. Among all images it
         looks a little further for those that are hidden, and only where that is not enough among just the others.
         """
         among = None if where.is_empty else self.collection.catalog.matching(where, asked.target)
         hidden = frozenset() if where.show_sensitive or among is not None else self._hidden(asked.target)
-        wanted = count + len(asked.without) + (after.seen if after else 0)
+        take = count
+        last = next(iter(ranked(self._stored(asked, [after.last]), asked.ranking)), None) if after else None
         while True:
+            wanted = take + len(asked.without) + (after.seen if after else 0)
             with timed("index", self._observe):
-                ranked = rank(
-                    asked.index, asked.ranking, _WIDER * wanted if hidden else wanted, among, exact=asked.exact
-                )
-            shown = [item for item in ranked if item[1] not in asked.without and item[1] not in hidden]
-            rest = shown[after.following([id_ for _, id_ in shown]) if after else 0 :]
+                near = rank(asked.index, asked.ranking, _WIDER * wanted if hidden else wanted, among, exact=asked.exact)
+            shown = [item for item in near if item[1] not in asked.without and item[1] not in hidden]
+            rest = shown[after.seen :] if after and not last else shown
             with timed("hydrate", self._observe):
-                hits = self._hydrate(rest[:wanted], asked.target)
+                hits = self._nearest(asked, rest, take, last)
             if len(hits) >= count:
-                return hits
+                return hits[:count]
             if hidden:
                 among, hidden = self.collection.catalog.matching(where, asked.target), frozenset()
-            elif len(ranked) < wanted:
+            elif len(near) < wanted:
                 return hits
             else:
-                wanted *= 2
+                take *= 2
+
+    def _nearest(self, asked: _Asked, found: Sequence[Neighbour], count: int, last: Neighbour | None) -> list[Ranked]:
+        """Of what the index found, the first `count` by their stored rows, after the `last` of the page before."""
+        near = candidates(found, count, len(asked.ranking), last)
+        rows = self._stored(asked, [id_ for _, id_ in near])
+        nearest = ranked(rows, asked.ranking, last)[:count]
+        scores = {id_: float(rows[id_] @ asked.vector) for _, id_ in nearest}
+        return [(hit, rows[hit.id]) for hit in hydrated(self.collection.catalog, asked.target, scores)]
+
+    def _stored(self, asked: _Asked, ids: Sequence[int]) -> dict[int, Vectors]:
+        return self.collection.catalog.stored(asked.target, ids)
 
     def _hidden(self, target: Target) -> frozenset[int]:
         """What has a sensitive tag. Asked for after the index: no image is in an index before it has its tags."""
         return self.collection.catalog.tags.hidden(target)
 
-    def _strong(self, asked: _Asked, hits: list[Hit]) -> list[Hit]:
-        """The hits with their scores and, where these can be told, their strengths."""
-        scored = self._scored(asked, hits)
-        if not scored:
+    def _strong(self, asked: _Asked, hits: list[Ranked]) -> list[Ranked]:
+        """The hits with their strengths, where these can be told."""
+        if not hits:
             return []
         parts = [(part.weight, part.vector, part.modality) for part in asked.parts]
-        strengths = self._calibrator.strengths(parts, asked.target, np.stack([row for _, row in scored]))
+        strengths = self._calibrator.strengths(parts, asked.target, np.stack([row for _, row in hits]))
         if strengths is None:
-            return [hit for hit, _ in scored]
-        return [replace(hit, strength=strength) for (hit, _), strength in zip(scored, strengths, strict=True)]
-
-    def _scored(self, asked: _Asked, hits: list[Hit]) -> list[tuple[Hit, Vectors]]:
-        """Those hits that still have a vector, (dim,), with it, and with the cosine similarity as their score."""
-        rows = self.collection.catalog.stored(asked.target, [hit.id for hit in hits])
-        return [
-            (replace(hit, score=float(rows[hit.id] @ asked.vector)), rows[hit.id]) for hit in hits if hit.id in rows
-        ]
-
-    def _hydrate(self, neighbours: Sequence[Neighbour], target: Target) -> list[Hit]:
-        """The neighbours that have a row, in their order."""
-        scores = {id_: score for score, id_ in neighbours}
-        texts = self.collection.catalog.texts(list(scores)) if target == "texts" else None
-        image_of = {id_: id_ for id_ in scores} if texts is None else {id_: texts[id_].image_id for id_ in texts}
-        images = self.collection.catalog.images(list(set(image_of.values())))
-        return [
-            Hit(
-                target=target,
-                id=id_,
-                score=score,
-                image_id=image_of[id_],
-                path=Path(images[image_of[id_]].path),
-                facts=images[image_of[id_]].facts,
-                text=texts[id_].text if texts else None,
-            )
-            for id_, score in scores.items()
-            if image_of.get(id_) in images
-        ]
+            return hits
+        return [(replace(hit, strength=strength), row) for (hit, row), strength in zip(hits, strengths, strict=True)]

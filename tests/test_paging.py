@@ -156,10 +156,10 @@ def test_a_page_looks_so_far_and_no_further_and_the_next_goes_on_from_there() ->
         return ranked[:wanted]
 
     order = Order(group=True)
-    (leader,), after = order.page(first, same, 5, None)
+    ((leader, _),), after = order.page(first, same, 5, None)
     assert (leader.id, len(leader.alike)) == (1, REACH - 1)
     assert after is not None and max(asked) == REACH + 1
-    (other,), end = order.page(first, same, 5, after)
+    ((other, _),), end = order.page(first, same, 5, after)
     assert (other.id, other.alike, end) == (count + 1, (), None), "those of the first group stay with it"
 
 

@@ -14,7 +14,7 @@ from search.exact_index import ExactIndex
 from search.index import Ids, Neighbours, VectorIndex, Vectors
 from search.paging import SORTS
 from search.query import IdTerm, TextTerm
-from search.ranking import Cursor, rank
+from search.ranking import Cursor, candidates, rank, ranked
 from search.searcher import Searcher
 from search.types import Target
 from tests.colors import ColorEncoder
@@ -101,6 +101,28 @@ def test_ranking_closes_a_group_of_equal_scores_that_is_cut() -> None:
     index = ExactIndex.build(2, [(np.arange(1, 51), np.concatenate([rows[:45], [[0, 1]] * 5]).astype(np.float32))])
     ranked = rank(index, np.array([1, 0], np.float32), 3, None)
     assert [id_ for _, id_ in ranked] == list(range(1, 46))
+
+
+@pytest.mark.parametrize("dim", [4, 512])
+@pytest.mark.parametrize("k", [1, 7, 100])
+def test_what_rounded_rows_bring_out_of_order_comes_in_order_on_every_page(dim: int, k: int) -> None:
+    """Crowds of rows so near to each other that float16 cannot tell them, some of them the same."""
+    rng = np.random.default_rng(dim)
+    centers = rng.normal(size=(20, dim))
+    rows = centers[rng.integers(0, 20, 1000)] + rng.normal(size=(1000, dim)) * rng.choice([0, 1e-5, 1e-3], (1000, 1))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    query = (centers[0] / np.linalg.norm(centers[0])).astype(np.float32)
+    index = ExactIndex.build(dim, [(np.arange(1, 1001), rows)])
+    order = sorted(range(1, 1001), key=lambda id_: (-float(rows[id_ - 1] @ query), id_))
+    assert index.search(query[np.newaxis], 1000).ids[0].tolist() != order
+    found, last = [], None
+    while len(found) < 300:
+        near = candidates(rank(index, query, len(found) + k, None), k, dim, last)
+        page = ranked({id_: rows[id_ - 1] for _, id_ in near}, query, last)[:k]
+        assert len(page) == k
+        found += [id_ for _, id_ in page]
+        last = page[-1]
+    assert found == order[: len(found)]
 
 
 class Guessing:

@@ -197,7 +197,7 @@ def crowd(collection: Collection) -> np.ndarray:
     labels = Classifier(("bad", "good"), np.eye(4, dtype=np.float32)[:2], Logits(100.0))
     collection.tag(Vocabulary(labels, np.full(2, 0.5, np.float32), np.array([True, False])))
     collection.publish()
-    return collection.index("images").contents(0, COUNT)[1]
+    return rows.astype(np.float32)
 
 
 @pytest.mark.parametrize("target", ["images", "texts"])
