@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,14 @@ from search.types import EncoderIdentity, Facts
 _ROWS_A_TRANSACTION = 10_000
 
 
-def make_collection(directory: Path, identity: EncoderIdentity, images: int) -> None:
+def same_facts(_number: int) -> Facts:
+    return Facts(640, 480, "JPEG")
+
+
+def make_collection(
+    directory: Path, identity: EncoderIdentity, images: int, facts: Callable[[int], Facts] = same_facts
+) -> None:
+    """`facts` are those of each image, by its number from 0."""
     collection = Collection.create(directory, identity)
     generator = np.random.default_rng(0)
     for start in range(0, images, _ROWS_A_TRANSACTION):
@@ -24,7 +32,7 @@ def make_collection(directory: Path, identity: EncoderIdentity, images: int) -> 
             NewImage(
                 FileStamp(f"/photos/{number:06}.jpg", 1, 1),
                 digest_of(number.to_bytes(4)),
-                Facts(640, 480, "JPEG"),
+                facts(number),
                 vector,
             )
             for number, vector in enumerate(vectors, start)

@@ -19,7 +19,7 @@ from search.changes import Changes, StoredVector
 from search.database import Database, Place, database_at, schema_version
 from search.errors import SchemaTooNew
 from search.feature_records import FeatureRecords
-from search.filters import Filter, at_or_under, satisfied
+from search.filters import Filter, at_or_under, matching
 from search.records import Choices, ImageRecord, KnownFailure, KnownFile, Original, State, TextRecord
 from search.schema import IN_BYTES, SCHEMA_VERSION, failures, images, roots, runs, state, texts
 from search.sqlite import reading
@@ -139,12 +139,10 @@ class Catalog:
         rows = self._rows(statements.VECTORS[target], ids=ids)
         return {row_id: vector_of(vector, checksum, f"id:{row_id}") for row_id, vector, checksum in rows}
 
-    def matching(self, where: Filter, target: Target) -> NDArray[np.int64]:
-        """The ids, ascending, of the images that satisfy `where`, or of their texts. BadFilter for an unknown tag."""
+    def matching(self, where: Filter, target: Target, of: Sequence[int] | None = None) -> NDArray[np.int64]:
+        """The ids, ascending, that satisfy `where`: all, or those of some ids. BadFilter for an unknown tag."""
         self.tags.require(where.tags)
-        found = select(images.c.id).where(*satisfied(where, self.roots()))
-        ids = found if target == "images" else select(texts.c.id).where(texts.c.image_id.in_(found))
-        return np.sort(np.array(self._column(ids), np.int64))
+        return np.sort(np.array(self._column(matching(where, target, self.roots(), of)), np.int64))
 
     def vectors(self, target: Target, after: int = 0) -> Iterator[tuple[NDArray[np.int64], list[bytes], list[int]]]:
         """The ids after `after` with their stored vectors and the crc32 that these had, in order, in batches."""

@@ -1,4 +1,4 @@
-"""What hits must satisfy besides being near: a `Filter` -> conditions on the rows of images."""
+"""What hits must satisfy besides being near: a `Filter` -> a query for the ids that do."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, false, func, not_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, false, func, not_, or_, select
 
 from search.expression import Condition, Date, Operator, parse_conditions
 from search.places import Near
-from search.schema import GreatCircle, images, labels, tags
+from search.schema import GreatCircle, images, labels, tags, texts
 from search.tags import SENSITIVE_IMAGES
-from search.types import Root
+from search.types import Root, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,18 @@ class Filter:
         return [str(asked.value) for asked in self.conditions if asked.field == "tag"]
 
 
-def satisfied(asked: Filter, roots: Sequence[Root]) -> Iterator[ColumnElement[bool]]:
+def matching(asked: Filter, target: Target, roots: Sequence[Root], of: Sequence[int] | None) -> Select[int]:
+    """The ids of images that match, or of texts whose image does; of all of them, or of the ids `of`."""
+    holds = list(_satisfied(asked, roots))
+    if target == "images":
+        found = select(images.c.id).where(*holds)
+        return found if of is None else found.where(images.c.id.in_(of))
+    if of is None:
+        return select(texts.c.id).where(texts.c.image_id.in_(select(images.c.id).where(*holds)))
+    return select(texts.c.id).join(images).where(texts.c.id.in_(of), *holds)
+
+
+def _satisfied(asked: Filter, roots: Sequence[Root]) -> Iterator[ColumnElement[bool]]:
     """What the rows of matching images satisfy, all of it."""
     for one in asked.conditions:
         holds = _holds(one, roots)

@@ -22,6 +22,7 @@ from search.index import VectorIndex, Vectors
 from search.paging import Order, Page, Ranked, Sort, in_time, is_match
 from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm, checked, unit
 from search.ranking import Cursor, Neighbour, candidates, rank, ranked
+from search.selectivity import among_matching, plan
 from search.settings import MAX_K
 from search.timing import Observe, ignore, timed
 from search.types import Hit, Ranking, Target, TextLength
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from search.encoder import Encoder
 
 _EVERYTHING = Filter()
-
-_WIDER = 3
-"""How much further is looked, at first, where some images are hidden."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,25 +168,26 @@ class Searcher:
     def _following(self, asked: _Asked, count: int, after: Cursor | None, where: Filter) -> list[Ranked]:
         """`count` hits after a page, all of the rest where there are fewer.
 
-        It looks further until enough neighbours have a row: rows may go between two publications. Among all images it
-        looks a little further for those that are hidden, and only where that is not enough among just the others.
+        It looks further until enough neighbours have a row: rows may go between two publications.
         """
-        among = None if where.is_empty else self.collection.catalog.matching(where, asked.target)
-        hidden = frozenset() if where.show_sensitive or among is not None else self._hidden(asked.target)
+        catalog, target = self.collection.catalog, asked.target
+        before = len(asked.without) + (after.seen if after else 0)
+        last = next(iter(ranked(catalog.stored(target, [after.last]), asked.ranking)), None) if after else None
+        with timed("index", self._observe):
+            way = plan(catalog, asked.index, asked.ranking, target, where, before + count, exact=asked.exact)
         take = count
-        last = next(iter(ranked(self._stored(asked, [after.last]), asked.ranking)), None) if after else None
         while True:
-            wanted = take + len(asked.without) + (after.seen if after else 0)
+            wanted = before + take
             with timed("index", self._observe):
-                near = rank(asked.index, asked.ranking, _WIDER * wanted if hidden else wanted, among, exact=asked.exact)
-            shown = [item for item in near if item[1] not in asked.without and item[1] not in hidden]
-            rest = shown[after.seen :] if after and not last else shown
+                near = rank(asked.index, asked.ranking, way.wider * wanted, way.among, exact=way.exact)
+                hit_ids = way.hits([id_ for _, id_ in near])
+            shown = [item for item in near if item[1] in hit_ids and item[1] not in asked.without]
             with timed("hydrate", self._observe):
-                hits = self._nearest(asked, rest, take, last)
+                hits = self._nearest(asked, shown[after.seen :] if after and not last else shown, take, last)
             if len(hits) >= count:
                 return hits[:count]
-            if hidden:
-                among, hidden = self.collection.catalog.matching(where, asked.target), frozenset()
+            if way.wider > 1:
+                way = among_matching(catalog, target, where)
             elif len(near) < wanted:
                 return hits
             else:
@@ -197,17 +196,10 @@ class Searcher:
     def _nearest(self, asked: _Asked, found: Sequence[Neighbour], count: int, last: Neighbour | None) -> list[Ranked]:
         """Of what the index found, the first `count` by their stored rows, after the `last` of the page before."""
         near = candidates(found, count, len(asked.ranking), last)
-        rows = self._stored(asked, [id_ for _, id_ in near])
+        rows = self.collection.catalog.stored(asked.target, [id_ for _, id_ in near])
         nearest = ranked(rows, asked.ranking, last)[:count]
         scores = {id_: float(rows[id_] @ asked.vector) for _, id_ in nearest}
         return [(hit, rows[hit.id]) for hit in hydrated(self.collection.catalog, asked.target, scores)]
-
-    def _stored(self, asked: _Asked, ids: Sequence[int]) -> dict[int, Vectors]:
-        return self.collection.catalog.stored(asked.target, ids)
-
-    def _hidden(self, target: Target) -> frozenset[int]:
-        """What has a sensitive tag. Asked for after the index: no image is in an index before it has its tags."""
-        return self.collection.catalog.tags.hidden(target)
 
     def _strong(self, asked: _Asked, hits: list[Ranked]) -> list[Ranked]:
         """The hits with their strengths, where these can be told."""

@@ -153,6 +153,7 @@ def test_a_disk_too_full_to_publish_keeps_the_live_index(
 def test_a_disk_that_may_only_be_read_is_said_to_be(
     tmp_path: Path, small_disk: Path, run: Callable[..., tuple[int, str]]
 ) -> None:
+    remount(small_disk, "size=2m")
     collection = Collection.create(small_disk / "collection", IDENTITY)
     collection.catalog.apply(Changes(added=rows(30)))
     collection.publish()

@@ -17,6 +17,7 @@ from search.filters import Filter
 from search.prompts import Label
 from search.query import IdTerm, TextTerm, VectorTerm
 from search.searcher import Searcher
+from search.selectivity import MANY
 from search.types import Facts, Logits
 from search.vocabulary import Vocabulary, make_vocabulary
 from tests.colors import ColorEncoder
@@ -203,11 +204,19 @@ def crowd(collection: Collection) -> np.ndarray:
 @pytest.mark.parametrize("target", ["images", "texts"])
 @pytest.mark.parametrize("where", ["", "side>=150", "tag:good", "tag:bad"])
 @pytest.mark.parametrize("show", [False, True])
-@pytest.mark.parametrize("k", [1, 7, 150, 300])
+@pytest.mark.parametrize(("k", "many"), [(1, MANY), (1, 0), (7, 0), (150, MANY), (150, 0), (300, 0)])
 def test_a_search_gives_the_k_best_of_those_that_are_not_hidden(
-    collection: Collection, searcher: Searcher, crowd: np.ndarray, target: str, where: str, show: bool, k: int
+    monkeypatch: pytest.MonkeyPatch,
+    searcher: Searcher,
+    crowd: np.ndarray,
+    target: str,
+    where: str,
+    show: bool,
+    k: int,
+    many: int,
 ) -> None:
-    """Around the hidden ones, so that hundreds of neighbours are left out."""
+    """Around the hidden ones, so that hundreds of neighbours are left out; by both plans."""
+    monkeypatch.setattr("search.selectivity.MANY", many)
     bad = crowd[:, 0] >= crowd[:, 1]
     assert 150 < bad.sum() < 250
     allowed = np.ones(COUNT, bool) if show else ~bad
