@@ -105,6 +105,7 @@ def labels(folder: Path) -> None:
         f"  balanced, {SUBSETS} backgrounds of {len(BACKGROUND_TEXTS)}: mAP {np.mean(found):.4f} +- {np.std(found):.4f}"
     )
     pictures_with_words(searcher, within(named, 10, 400))
+    diversity(searcher, within(named, 10, 400))
 
 
 def photographs(folder: Path) -> None:
@@ -177,6 +178,27 @@ def pictures_with_words(searcher: Searcher, named: Named) -> None:
         ]
         precision, ap = np.mean([hits[:10].mean() for hits in found]), np.mean([ap_in_order(hits) for hits in found])
         print(f"  {len(asked)} pictures with a word, {ranking:9} both in the first ten {precision:.4f}, mAP {ap:.4f}")
+
+
+def diversity(searcher: Searcher, named: Named) -> None:
+    """The first ten for a name: how many show it, how many other names their captions have, how near they are."""
+    places = {id_: place for place, id_ in enumerate(ids_of(searcher))}
+    names = np.stack([flags for _, flags in named.values()])
+    for diverse in (False, True):
+        measured = []
+        for name, (text, relevant) in enumerate(named.values()):
+            ids = [hit.id for hit in searcher.page([TextTerm(text)], k=10, diverse=diverse).hits]
+            shown = [places[id_] for id_ in ids]
+            stored = searcher.collection.catalog.stored("images", ids)
+            rows = np.stack([stored[id_] for id_ in ids])
+            others = np.delete(names, name, axis=0)[:, shown].any(axis=1).sum()
+            near = (rows @ rows.T)[np.triu_indices(len(ids), 1)].mean()
+            measured.append((relevant[shown].mean(), others, near))
+        precision, others, near = np.mean(measured, axis=0)
+        print(
+            f"  {len(named)} names, the first ten {'diverse' if diverse else 'as ranked':9} precision {precision:.4f}, "
+            f"{others:.2f} other names, mean cosine {near:.4f}"
+        )
 
 
 def names_in(texts: Sequence[str], captions: Sequence[str]) -> Named:
