@@ -1,6 +1,7 @@
 # make demo   set up and run the main job: build the sample collection and search it
 # make test   set up and pass the tests: lint, types, everything under tests/
-# make torture   break things on purpose: kills, lost power, damaged files, readers against a writer
+# make torture   break things on purpose: kills, lost power, damaged files, readers against a writer; then MINUTES (60)
+#                of each fuzzer and of a server under load
 #
 # Both make a virtual environment in $(VENV) once and use it again. PYTHON names the interpreter, 3.11 or 3.12.
 
@@ -9,6 +10,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 SAMPLE := data/collections/sample
+MINUTES ?= 60
 
 .PHONY: demo test torture lint types lock clean
 
@@ -23,12 +25,16 @@ demo: $(INSTALLED)
 test: $(INSTALLED) lint types
 	$(BIN)/python -m pytest
 
-# What docs/RELIABILITY.md promises, tried for about an hour on two cores; `make test` tries a little of it.
+# What docs/RELIABILITY.md and docs/FUZZING.md promise, tried for hours on two cores; `make test` tries a little of it.
 torture: $(INSTALLED)
 	$(BIN)/python -m tests.faults --instants 50
 	$(BIN)/python -m tests.damage 2000
 	$(BIN)/python -m tests.readers 300
 	$(BIN)/python -m pytest tests/test_kill.py tests/test_trouble.py tests/test_sqlite.py tests/test_snapshot.py tests/test_old_collections.py
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,fuzz]'
+	for target in images filters queries vectors captions checkpoints bodies; do \
+		$(BIN)/python -m tests.fuzz $$target --minutes $(MINUTES) || exit 1; done
+	$(BIN)/python -m benchmarks.soak $(MINUTES)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -194,7 +194,9 @@ def _index_policy(last: IndexPolicy, arguments: Namespace) -> IndexPolicy:
 
 def _tell(report: Report, arguments: Namespace) -> int:
     say.result(report.to_dict(), say.report(report), arguments)
-    return INTERRUPTED if report.interrupted else OK
+    if report.interrupted:
+        return INTERRUPTED
+    return NO if report.unreadable else OK
 
 
 def _remove(collection: Collection, path: str) -> int:

@@ -116,6 +116,17 @@ def test_update_follows_the_remembered_folders(run: Runner, built: dict[str, Any
     }
 
 
+def test_what_was_kept_because_its_folder_vanished_is_told_by_the_exit_code(
+    run: Runner, built: dict[str, Any], folder: Path
+) -> None:
+    folder.rename(folder.with_name("away"))
+    code, report = run(indexer, "update", "--json")
+    assert (code, report["removed"]) == (1, 0)
+    assert list(report["unreadable"]) == [str(folder)]
+    folder.with_name("away").rename(folder)
+    assert run(indexer, "update", "--json")[0] == 0
+
+
 def test_exclusions_are_remembered(run: Runner, folder: Path) -> None:
     paint(folder / "raw" / "a.png", "red")
     run(indexer, "build", folder, "--model", "bundled", "--exclude", "raw", "--json")
