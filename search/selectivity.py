@@ -18,7 +18,7 @@ from search.types import Target
 MANY = 50_000
 """From so many vectors on it is worth a look whether hits are among the neighbours: all that match are many."""
 
-REACH = 500
+REACH = 1_000
 """How many neighbours are looked at."""
 
 HIDDEN_WIDER = 3
@@ -51,7 +51,7 @@ def plan(
         if not hidden:
             return Plan(None, frozenset, 1, exact)
         return Plan(None, lambda ids: frozenset(ids) - hidden, HIDDEN_WIDER, exact)
-    if len(index) >= MANY and 2 * wanted <= REACH:
+    if len(index) >= MANY and 4 * wanted <= REACH:
         known: dict[int, bool] = {}
 
         def hits(ids: Sequence[int]) -> frozenset[int]:
@@ -75,6 +75,6 @@ def _reaching(
         there = len(hits(ids[:count]))
         if there >= wanted:
             return count
-        if count >= len(ids) or there * REACH < wanted * count:
+        if count >= len(ids) or 2 * there * REACH < wanted * count:  # even if there were twice as many
             return None
         count *= 2
