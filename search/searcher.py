@@ -22,6 +22,7 @@ from search.index import VectorIndex, Vectors
 from search.paging import Order, Page, Ranked, Sort, in_time, is_match
 from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm, checked, unit
 from search.ranking import Cursor, Neighbour, candidates, rank, ranked
+from search.records import State
 from search.selectivity import among_matching, plan
 from search.settings import MAX_K
 from search.timing import Observe, ignore, timed
@@ -35,9 +36,11 @@ _EVERYTHING = Filter()
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What is looked for, and where: terms, their plain sum, which scores, and the vector that ranks; unit, (dim,)."""
+    """What is looked for, and where: the index with the state that named it, terms, their plain sum, which scores, and
+    the vector that ranks; unit, (dim,).
+    """
 
-    index: VectorIndex
+    live: tuple[VectorIndex, State]
     parts: Sequence[Part]
     vector: Vectors
     ranking: Vectors
@@ -159,11 +162,11 @@ class Searcher:
             Part(self.embedder.embed(term, templates), term.weight, "text" if isinstance(term, TextTerm) else "image")
             for term in checked(terms)
         ]
-        index = self.collection.index(target)
+        live = self.collection.live(target)
         vector = unit(plain_sum(parts, self._calibrator))
         ranked = vector if ranking == "cosine" else unit(balanced_sum(parts, target, self._calibrator))
         ids = [term.id for term in terms if isinstance(term, IdTerm)] if target == "images" else []
-        return _Asked(index, parts, vector, ranked, target, frozenset(ids), exact)
+        return _Asked(live, parts, vector, ranked, target, frozenset(ids), exact)
 
     def _following(self, asked: _Asked, count: int, after: Cursor | None, where: Filter) -> list[Ranked]:
         """`count` hits after a page, all of the rest where there are fewer.
@@ -174,12 +177,12 @@ class Searcher:
         before = len(asked.without) + (after.seen if after else 0)
         last = next(iter(ranked(catalog.stored(target, [after.last]), asked.ranking)), None) if after else None
         with timed("index", self._observe):
-            way = plan(catalog, asked.index, asked.ranking, target, where, before + count, exact=asked.exact)
+            way = plan(catalog, asked.live, asked.ranking, target, where, before + count, exact=asked.exact)
         take = count
         while True:
             wanted = before + take
             with timed("index", self._observe):
-                near = rank(asked.index, asked.ranking, way.wider * wanted, way.among, exact=way.exact)
+                near = rank(asked.live[0], asked.ranking, way.wider * wanted, way.among, exact=way.exact)
                 hit_ids = way.hits([id_ for _, id_ in near])
             shown = [item for item in near if item[1] in hit_ids and item[1] not in asked.without]
             with timed("hydrate", self._observe):
