@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +34,11 @@ if TYPE_CHECKING:
     from search.encoder import Encoder
 
 _EVERYTHING = Filter()
+
+_TURNS = threading.BoundedSemaphore(os.cpu_count() or 1)
+"""Queries that look for hits at once. More of them would mostly wait for each other, and take half as long again on the
+processors: with each row that is read, a thread gives Python's lock away and asks for it again.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +109,8 @@ class Searcher:
         With `exact` every vector is compared, whatever the kind of the index.
         """
         asked = self._ask(terms, k, target, ranking, exact=exact)
-        return [hit for hit, _ in self._following(asked, k, None, where)]
+        with _TURNS:
+            return [hit for hit, _ in self._following(asked, k, None, where)]
 
     def page(
         self,
@@ -127,6 +135,15 @@ class Searcher:
         """
         order = Order(sort, group, diverse)
         asked = self._ask(terms, k, target, ranking, exact=exact, templates=templates)
+        with _TURNS:
+            found, more, best = self._paged(asked, order, k, where, after)
+        matched = is_match([hit for hit, _ in best]) if after is None else None
+        return Page([hit for hit, _ in found[:k]], more, matched, self._longest(terms))
+
+    def _paged(
+        self, asked: _Asked, order: Order, k: int, where: Filter, after: Cursor | None
+    ) -> tuple[Sequence[Ranked], Cursor | None, Sequence[Ranked]]:
+        """The hits of a page, perhaps one more, where the next begins, and the best hits of all."""
         if order.sort != "relevance":
             best = self._strong(asked, self._following(asked, MAX_K, None, where))
             matches = in_time(
@@ -139,8 +156,7 @@ class Searcher:
         else:
             best = found = self._strong(asked, self._following(asked, k + 1, after, where))
             more = Cursor((after.seen if after else 0) + k, found[k - 1][0].id) if len(found) > k else None
-        matched = is_match([hit for hit, _ in best]) if after is None else None
-        return Page([hit for hit, _ in found[:k]], more, matched, self._longest(terms))
+        return found, more, best
 
     def _longest(self, terms: Sequence[Term]) -> TextLength | None:
         texts = [term.text for term in terms if isinstance(term, TextTerm)]
