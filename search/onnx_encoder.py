@@ -31,7 +31,7 @@ _SLICE = 8
 """Pictures or texts that a thread takes at a time, where each thread computes on its own."""
 
 _SPIN_US = 50
-"""How long a thread of a session stays awake for its next part. By default it is much longer: a single text gains
+"""How long a thread of the text tower stays awake for its next part. By default it is much longer: a single text gains
 nothing by that, and with many queries threads wait on cores that others need.
 """
 
@@ -69,7 +69,7 @@ class OnnxEncoder:
         self.tokens = BytePairs((folder / MERGES).read_text(encoding="utf-8").split("\n"), facts["context"])
         self._length = None if facts["cut"] else facts["context"]
         self._known = known
-        self._text = Tower(folder / TEXT_TOWER, threads, once)
+        self._text = Tower(folder / TEXT_TOWER, threads, once, _SPIN_US)
         self._texts = self._text if once or threads == 1 else Tower(folder / TEXT_TOWER, 1)
         self._text_threads = threads
         self._text_pool = ThreadPoolExecutor(threads, thread_name_prefix="texts")
@@ -159,9 +159,9 @@ def open_exported(
 class Tower:
     """The session of a file, opened when it is first called, by whichever thread."""
 
-    def __init__(self, file: Path, threads: int, once: bool = False) -> None:
+    def __init__(self, file: Path, threads: int, once: bool = False, spin_us: int | None = None) -> None:
         self._file = file
-        self._options = _options(threads, once)
+        self._options = _options(threads, once, spin_us)
         self._opening = threading.Lock()
         self._session: ort.InferenceSession | None = None
 
@@ -183,12 +183,13 @@ class Tower:
             return self._session
 
 
-def _options(threads: int, once: bool) -> ort.SessionOptions:
+def _options(threads: int, once: bool, spin_us: int | None) -> ort.SessionOptions:
     """Rearranging the graph and the weights takes longer than a single query gains by it."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.spin_duration_us", str(_SPIN_US))
+    if spin_us is not None:
+        options.add_session_config_entry("session.intra_op.spin_duration_us", str(spin_us))
     if once:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.add_session_config_entry("session.disable_prepacking", "1")
