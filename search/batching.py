@@ -26,9 +26,13 @@ Item = TypeVar("Item")
 
 @dataclass(slots=True, eq=False)
 class _Call(Generic[Item]):
-    """A query that waits. `row` is its vector (dim,); `alone` when it was in a batch that failed."""
+    """A query that waits until it is its `turn`: its vector `row`, (dim,), is there, or it starts the tower.
+
+    `alone` when it was in a batch that failed.
+    """
 
     item: Item
+    turn: threading.Lock
     row: NDArray[np.float32] | None = None
     alone: bool = False
 
@@ -36,51 +40,67 @@ class _Call(Generic[Item]):
 class Gathered(Generic[Item]):
     """One item -> its row, through `encode`, which runs once at a time for all that wait then.
 
-    Nobody waits for company: whoever finds the tower idle starts it with what is there. When a batch fails, each of its
-    items is tried alone, so that every caller gets the exception of its own item or none.
+    Nobody waits for company: whoever finds the tower idle starts it with what is there, and wakes only those whose turn
+    it is then. When a batch fails, each of its items is tried alone, so that every caller gets the exception of its own
+    item or none.
     """
 
     def __init__(self, encode: Callable[[list[Item]], NDArray[np.float32]], limit: int = LIMIT) -> None:
         self._encode = encode
         self._limit = limit
         self._waiting: deque[_Call[Item]] = deque()
-        self._changed = threading.Condition()
+        self._changing = threading.Lock()
         self._busy = False
 
     def __call__(self, item: Item) -> NDArray[np.float32]:
-        call = _Call(item)
-        with self._changed:
+        call = _Call(item, threading.Lock())
+        call.turn.acquire()
+        with self._changing:
             self._waiting.append(call)
-        while call.row is None:
-            if batch := self._take(call):
-                self._run(batch, call)
+            if not self._busy:
+                self._busy = True
+                call.turn.release()
+        call.turn.acquire()
+        if call.row is None:
+            self._run(call)
+        assert call.row is not None
         return call.row
 
-    def _take(self, call: _Call[Item]) -> list[_Call[Item]]:
-        """The next batch for the tower, when it is idle; nothing when somebody else has seen to `call`."""
-        with self._changed:
-            while self._busy and call.row is None:
-                self._changed.wait()
-            if call.row is not None:
-                return []
-            self._busy = True
-            if call.alone:
-                return [call]
-            return [self._waiting.popleft() for _ in range(min(self._limit, len(self._waiting)))]
-
-    def _run(self, batch: list[_Call[Item]], own: _Call[Item]) -> None:
+    def _run(self, own: _Call[Item]) -> None:
+        """Give the first of those that wait, `own`, and others their rows; then it is somebody else's turn."""
+        with self._changing:
+            batch = self._batch()
         try:
-            for call, row in zip(batch, self._encode([call.item for call in batch]), strict=True):
-                call.row = row
-        except (SearchError, RuntimeError):
-            if batch == [own]:
-                raise
+            try:
+                self._fill(batch)
+            except (SearchError, RuntimeError):
+                if len(batch) == 1:
+                    raise
+                self._fill([own])
         finally:
-            with self._changed:
-                for call in batch:
-                    call.alone = call.row is None
-                self._busy = False
-                self._changed.notify_all()
+            with self._changing:
+                self._pass_on(batch[1:])
+
+    def _batch(self) -> list[_Call[Item]]:
+        batch = [self._waiting.popleft()]
+        while self._waiting and len(batch) < self._limit and not (batch[0].alone or self._waiting[0].alone):
+            batch.append(self._waiting.popleft())
+        return batch
+
+    def _fill(self, batch: list[_Call[Item]]) -> None:
+        for call, row in zip(batch, self._encode([call.item for call in batch]), strict=True):
+            call.row = row
+
+    def _pass_on(self, others: list[_Call[Item]]) -> None:
+        for call in reversed(others):
+            if call.row is None:
+                call.alone = True
+                self._waiting.appendleft(call)
+            else:
+                call.turn.release()
+        self._busy = bool(self._waiting)
+        if self._waiting:
+            self._waiting[0].turn.release()
 
 
 class BatchingEncoder:

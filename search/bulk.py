@@ -84,6 +84,16 @@ def stored_images(engine: Engine, batch: int) -> Iterator[list[StoredImage]]:
         last = rows[-1].id
 
 
+def present(engine: Engine, ids: Sequence[int]) -> set[int]:
+    """Those of the ids that an image has."""
+    found: set[int] = set()
+    with engine.connect() as connection:
+        for start in range(0, len(ids), SQL_VARIABLES):
+            some = images.c.id.in_(ids[start : start + SQL_VARIABLES])
+            found.update(connection.execute(select(images.c.id).where(some)).scalars())
+    return found
+
+
 def vectors_at(engine: Engine, paths: Sequence[str]) -> dict[str, bytes]:
     """The stored vectors of those paths that have a row."""
     found: dict[str, bytes] = {}

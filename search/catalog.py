@@ -14,7 +14,7 @@ from sqlalchemy import Engine, Executable, delete, func, insert, select, update
 
 from search import statements
 from search.apply import apply, insert_all
-from search.bulk import SQL_VARIABLES, VECTOR, StoredImage, stored_images, vector_of, vectors_at
+from search.bulk import SQL_VARIABLES, VECTOR, StoredImage, present, stored_images, vector_of, vectors_at
 from search.changes import Changes, StoredVector
 from search.database import Database, Place, database_at, schema_version
 from search.errors import SchemaTooNew
@@ -130,9 +130,12 @@ class Catalog:
         rows = self._rows(statements.IMAGES, ids=ids)
         return {row_id: ImageRecord(path, Facts(*facts)) for row_id, path, *facts in rows}
 
+    def present(self, ids: Sequence[int]) -> set[int]:
+        """Those of the ids, which may be very many, that an image has."""
+        return present(self._engine, ids)
+
     def texts(self, ids: Sequence[int]) -> dict[int, TextRecord]:
-        rows = self._rows(statements.TEXTS, ids=ids)
-        return {row_id: TextRecord(text, image_id) for row_id, text, image_id in rows}
+        return {row_id: TextRecord(*text) for row_id, *text in self._rows(statements.TEXTS, ids=ids)}
 
     def stored(self, target: Target, ids: Sequence[int]) -> dict[int, StoredVector]:
         """The vectors, (dim,), of those ids that exist. CollectionError for one that is damaged."""
@@ -238,8 +241,7 @@ class Catalog:
             return connection.execute(query, values).all()
 
     def _column(self, query: Executable) -> list[Any]:
-        with self._engine.connect() as connection:
-            return list(connection.execute(query).scalars())
+        return [value for (value,) in self._rows(query)]
 
     def _scalar(self, query: Executable) -> Any:
         with self._engine.connect() as connection:

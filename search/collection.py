@@ -22,6 +22,7 @@ from search.index import REPAIR, Ids, VectorIndex, Vectors
 from search.index_recall import make_probes
 from search.kinds import Publication, choose, open_index
 from search.lock import write_lock
+from search.records import State
 from search.types import TARGETS, EncoderIdentity, IndexPolicy, Target
 from search.vocabulary import Vocabulary
 
@@ -93,10 +94,17 @@ class Collection:
 
     def index(self, target: Target) -> VectorIndex:
         """The live index of `target`; a newer generation is picked up here."""
-        while (generation := self.catalog.state().generation) != self._live[0]:
+        return self.live(target)[0]
+
+    def live(self, target: Target) -> tuple[VectorIndex, State]:
+        """The live index of `target`, and the state of the catalog that named it."""
+        while True:
+            state, (generation, indexes) = self.catalog.state(), self._live
+            if generation == state.generation:
+                return indexes[target], state
             with self._refreshing:
-                self._refresh(generation)
-        return self._live[1][target]
+                if self._live[0] != state.generation and (opened := self._opened(state.generation)):
+                    self._live = state.generation, opened
 
     def held_index(self, target: Target) -> VectorIndex:
         """The index that was live when one was last asked for: the catalog is not asked again."""
@@ -212,10 +220,6 @@ class Collection:
             return self.index(target)
         except CollectionError:
             return None
-
-    def _refresh(self, generation: int) -> None:
-        if self._live[0] != generation and (opened := self._opened(generation)):
-            self._live = generation, opened
 
     def _opened(self, generation: int) -> dict[Target, VectorIndex] | None:
         """The indexes of `generation`; None where another one is live meanwhile, which may have removed them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ from PIL.Image import Image
 
 from search.collection import Collection
 from search.errors import BadPicture, BadQuery
-from search.image import SCALED, decode_picture, read_file
+from search.image import SCALED, decode_picture, digest_of, read_file
 from search.languages import require_read
 from search.prompts import prompts
 from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm, unit
@@ -23,6 +24,9 @@ from search.types import TextLength
 
 if TYPE_CHECKING:
     from search.encoder import Encoder
+
+KEPT = 256
+"""Pictures whose vectors are kept: a page looks up the picture that it searches with, and the next one searches on."""
 
 
 class Embedder:
@@ -37,6 +41,8 @@ class Embedder:
         self._collection = collection
         self._load_encoder = load_encoder
         self._observe = observe
+        self._pictures: dict[bytes, NDArray[np.float32]] = {}
+        self._keeping = threading.Lock()
 
     def embed(self, term: Term, templates: Sequence[str] = ()) -> NDArray[np.float32]:
         """The unit vector of one term, (dim,); of a text in `templates`, where there are any, that of its mean."""
@@ -77,9 +83,18 @@ class Embedder:
         return encoder
 
     def _embed_image(self, source: Path | bytes) -> NDArray[np.float32]:
+        data = source if isinstance(source, bytes) else _read(source)
+        digest = digest_of(data)
+        if (kept := self._pictures.get(digest)) is not None:
+            return kept
         encoder = self.encoder
         with timed("encode", self._observe):
-            return _only(encoder.encode_images([_decode(source, SCALED * encoder.side)]))
+            vector = _only(encoder.encode_images([_decode(data, source, SCALED * encoder.side)]))
+        with self._keeping:
+            self._pictures[digest] = vector
+            if len(self._pictures) > KEPT:
+                del self._pictures[next(iter(self._pictures))]
+        return vector
 
     def _stored(self, image_id: int) -> NDArray[np.float32]:
         stored = self._collection.catalog.stored("images", [image_id])
@@ -94,13 +109,18 @@ class Embedder:
         return unit(vector)
 
 
-def _decode(source: Path | bytes, short_side: int) -> Image:
-    if isinstance(source, bytes):
-        return decode_picture(source, max_pixels=MAX_PIXELS, short_side=short_side).image
+def _read(path: Path) -> bytes:
     try:
-        return _decode(read_file(source), short_side)
+        return read_file(path)
     except BadPicture as error:
-        raise BadPicture(f"{source}: {error}") from error
+        raise BadPicture(f"{path}: {error}") from error
+
+
+def _decode(data: bytes, source: Path | bytes, short_side: int) -> Image:
+    try:
+        return decode_picture(data, max_pixels=MAX_PIXELS, short_side=short_side).image
+    except BadPicture as error:
+        raise BadPicture(f"{source}: {error}") if isinstance(source, Path) else error from error
 
 
 def _only(rows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from search.errors import BadQuery
 from search.filters import Filter
 from search.image import decode_picture, digest_of
 from search.keypoint_index import Vote
-from search.query import IdTerm, Term, VectorTerm
+from search.query import IdTerm, ImageTerm, Term, VectorTerm
 from search.records import Original
 from search.same_picture import Evidence, QueryPicture, Verified, verify
 from search.searcher import Searcher
@@ -72,9 +72,8 @@ def by_image(searcher: Searcher, data: bytes, *, k: int = 10, show_sensitive: bo
         query = QueryPicture.of_image(searcher.collection.catalog, copies[0].id)
         term = VectorTerm(copies[0].vector)
         return _candidates(searcher, query, term, copies, k, show_sensitive=show_sensitive)
-    image = decode_picture(data, max_pixels=MAX_PIXELS).image
-    term = VectorTerm(searcher.embedder.encoder.encode_images([image])[0])
-    return _candidates(searcher, QueryPicture.of(image), term, [], k, show_sensitive=show_sensitive)
+    query = QueryPicture.of(decode_picture(data, max_pixels=MAX_PIXELS).image)
+    return _candidates(searcher, query, ImageTerm(data), [], k, show_sensitive=show_sensitive)
 
 
 def by_id(searcher: Searcher, image_id: int, *, k: int = 10, show_sensitive: bool = False) -> list[Candidate]:

@@ -17,7 +17,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as states
 from PIL.Image import Image
 
 from search.byte_pairs import BytePairs
-from search.encoder import IMAGE_BATCH, TEXT_BATCH, finite
+from search.encoder import IMAGE_BATCH, finite
 from search.errors import ModelUnavailable
 from search.exports import Exports
 from search.geometry import geometry_of
@@ -28,7 +28,12 @@ TEXT_TOWER, IMAGE_TOWER, MERGES, TEXT_ROWS = "text.onnx", "image.onnx", "merges.
 """The files of an export."""
 
 _SLICE = 8
-"""Pictures that a thread takes at a time, where each thread computes on its own."""
+"""Pictures or texts that a thread takes at a time, where each thread computes on its own."""
+
+_SPIN_US = 50
+"""How long a thread of the text tower stays awake for its next part. By default it is much longer: a single text gains
+nothing by that, and with many queries threads wait on cores that others need.
+"""
 
 ONNX_ERRORS: tuple[type[Exception], ...] = (
     *(states.Fail, states.InvalidGraph, states.InvalidProtobuf, states.InvalidArgument, states.NoSuchFile),
@@ -41,8 +46,9 @@ class OnnxEncoder:
     """Satisfies `search.encoder.Encoder` with the towers in `folder`, and the `facts` written with them.
 
     The image tower is that in `images`. It is computed by one session on all `threads`, or, `apart`, by as many threads
-    that share a session and each compute pictures of their own. With `once` sessions open quickly and compute slower.
-    Texts of `known` have the rows, (dim,), that are given there.
+    that share a session and each compute pictures of their own. A single text is computed on all threads, several are
+    computed apart, since threads that wait for each other take longer together. With `once` sessions open quickly and
+    compute slower. Texts of `known` have the rows, (dim,), that are given there.
     """
 
     def __init__(
@@ -63,7 +69,10 @@ class OnnxEncoder:
         self.tokens = BytePairs((folder / MERGES).read_text(encoding="utf-8").split("\n"), facts["context"])
         self._length = None if facts["cut"] else facts["context"]
         self._known = known
-        self._text = Tower(folder / TEXT_TOWER, threads, once)
+        self._text = Tower(folder / TEXT_TOWER, threads, once, _SPIN_US)
+        self._texts = self._text if once or threads == 1 else Tower(folder / TEXT_TOWER, 1)
+        self._text_threads = threads
+        self._text_pool = ThreadPoolExecutor(threads, thread_name_prefix="texts")
         self._image = Tower(images / IMAGE_TOWER, 1 if apart else threads, once)
         self._threads = threads if apart else 1
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="towers")
@@ -111,8 +120,18 @@ class OnnxEncoder:
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         if all(text in self._known for text in texts):
             return self._gather([self._known[text][np.newaxis] for text in texts])
-        chunks = (texts[start : start + TEXT_BATCH] for start in range(0, len(texts), TEXT_BATCH))
-        return self._gather(self._text(self.tokens(chunk, self._length)) for chunk in chunks)
+        if len(texts) == 1:
+            return self._gather([self._text(self.tokens(texts, self._length))])
+        return self._apart(texts)
+
+    def _apart(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Texts of like length together, so that few are filled up; each thread takes some of its own."""
+        order = np.argsort(self.tokens.count(texts), kind="stable")
+        size = min(_SLICE, -(-len(texts) // self._text_threads))
+        parts = [order[start : start + size] for start in range(0, len(texts), size)]
+        tokens = (self.tokens([texts[place] for place in part], self._length) for part in parts)
+        rows = self._gather(self._text_pool.map(self._texts, tokens))
+        return rows[np.argsort(order)]
 
     def _slices(self, batch: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
         """Pictures that are computed together. In int8, none are: the numbers of one would change those of another."""
@@ -140,9 +159,9 @@ def open_exported(
 class Tower:
     """The session of a file, opened when it is first called, by whichever thread."""
 
-    def __init__(self, file: Path, threads: int, once: bool = False) -> None:
+    def __init__(self, file: Path, threads: int, once: bool = False, spin_us: int | None = None) -> None:
         self._file = file
-        self._options = _options(threads, once)
+        self._options = _options(threads, once, spin_us)
         self._opening = threading.Lock()
         self._session: ort.InferenceSession | None = None
 
@@ -164,11 +183,13 @@ class Tower:
             return self._session
 
 
-def _options(threads: int, once: bool) -> ort.SessionOptions:
+def _options(threads: int, once: bool, spin_us: int | None) -> ort.SessionOptions:
     """Rearranging the graph and the weights takes longer than a single query gains by it."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    if spin_us is not None:
+        options.add_session_config_entry("session.intra_op.spin_duration_us", str(spin_us))
     if once:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.add_session_config_entry("session.disable_prepacking", "1")

@@ -29,6 +29,11 @@ class State(NamedTuple):
     published_changes: int
     tag_changes: int
 
+    @property
+    def tag_version(self) -> tuple[int, int]:
+        """What is hidden, and what labels there are, changes with it alone."""
+        return self.tag_changes, self.generation
+
 
 class Tag(NamedTuple):
     """A label that an image has; `probability` is its softmax among all labels of the collection."""

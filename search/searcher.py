@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +24,7 @@ from search.index import VectorIndex, Vectors
 from search.paging import Order, Page, Ranked, Sort, in_time, is_match
 from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm, checked, unit
 from search.ranking import Cursor, Neighbour, candidates, rank, ranked
+from search.records import State
 from search.selectivity import among_matching, plan
 from search.settings import MAX_K
 from search.timing import Observe, ignore, timed
@@ -32,12 +35,19 @@ if TYPE_CHECKING:
 
 _EVERYTHING = Filter()
 
+_TURNS = threading.BoundedSemaphore(os.cpu_count() or 1)
+"""Queries that look for hits at once. More of them would mostly wait for each other, and take half as long again on the
+processors: with each row that is read, a thread gives Python's lock away and asks for it again.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What is looked for, and where: terms, their plain sum, which scores, and the vector that ranks; unit, (dim,)."""
+    """What is looked for, and where: the index with the state that named it, terms, their plain sum, which scores, and
+    the vector that ranks; unit, (dim,).
+    """
 
-    index: VectorIndex
+    live: tuple[VectorIndex, State]
     parts: Sequence[Part]
     vector: Vectors
     ranking: Vectors
@@ -99,7 +109,8 @@ class Searcher:
         With `exact` every vector is compared, whatever the kind of the index.
         """
         asked = self._ask(terms, k, target, ranking, exact=exact)
-        return [hit for hit, _ in self._following(asked, k, None, where)]
+        with _TURNS:
+            return [hit for hit, _ in self._following(asked, k, None, where)]
 
     def page(
         self,
@@ -124,6 +135,15 @@ class Searcher:
         """
         order = Order(sort, group, diverse)
         asked = self._ask(terms, k, target, ranking, exact=exact, templates=templates)
+        with _TURNS:
+            found, more, best = self._paged(asked, order, k, where, after)
+        matched = is_match([hit for hit, _ in best]) if after is None else None
+        return Page([hit for hit, _ in found[:k]], more, matched, self._longest(terms))
+
+    def _paged(
+        self, asked: _Asked, order: Order, k: int, where: Filter, after: Cursor | None
+    ) -> tuple[Sequence[Ranked], Cursor | None, Sequence[Ranked]]:
+        """The hits of a page, perhaps one more, where the next begins, and the best hits of all."""
         if order.sort != "relevance":
             best = self._strong(asked, self._following(asked, MAX_K, None, where))
             matches = in_time(
@@ -136,8 +156,7 @@ class Searcher:
         else:
             best = found = self._strong(asked, self._following(asked, k + 1, after, where))
             more = Cursor((after.seen if after else 0) + k, found[k - 1][0].id) if len(found) > k else None
-        matched = is_match([hit for hit, _ in best]) if after is None else None
-        return Page([hit for hit, _ in found[:k]], more, matched, self._longest(terms))
+        return found, more, best
 
     def _longest(self, terms: Sequence[Term]) -> TextLength | None:
         texts = [term.text for term in terms if isinstance(term, TextTerm)]
@@ -159,11 +178,11 @@ class Searcher:
             Part(self.embedder.embed(term, templates), term.weight, "text" if isinstance(term, TextTerm) else "image")
             for term in checked(terms)
         ]
-        index = self.collection.index(target)
+        live = self.collection.live(target)
         vector = unit(plain_sum(parts, self._calibrator))
         ranked = vector if ranking == "cosine" else unit(balanced_sum(parts, target, self._calibrator))
         ids = [term.id for term in terms if isinstance(term, IdTerm)] if target == "images" else []
-        return _Asked(index, parts, vector, ranked, target, frozenset(ids), exact)
+        return _Asked(live, parts, vector, ranked, target, frozenset(ids), exact)
 
     def _following(self, asked: _Asked, count: int, after: Cursor | None, where: Filter) -> list[Ranked]:
         """`count` hits after a page, all of the rest where there are fewer.
@@ -174,12 +193,12 @@ class Searcher:
         before = len(asked.without) + (after.seen if after else 0)
         last = next(iter(ranked(catalog.stored(target, [after.last]), asked.ranking)), None) if after else None
         with timed("index", self._observe):
-            way = plan(catalog, asked.index, asked.ranking, target, where, before + count, exact=asked.exact)
+            way = plan(catalog, asked.live, asked.ranking, target, where, before + count, exact=asked.exact)
         take = count
         while True:
             wanted = before + take
             with timed("index", self._observe):
-                near = rank(asked.index, asked.ranking, way.wider * wanted, way.among, exact=way.exact)
+                near = rank(asked.live[0], asked.ranking, way.wider * wanted, way.among, exact=way.exact)
                 hit_ids = way.hits([id_ for _, id_ in near])
             shown = [item for item in near if item[1] in hit_ids and item[1] not in asked.without]
             with timed("hydrate", self._observe):

@@ -13,6 +13,7 @@ from search.catalog import Catalog
 from search.filters import Filter
 from search.index import Ids, VectorIndex, Vectors
 from search.ranking import rank
+from search.records import State
 from search.types import Target
 
 MANY = 50_000
@@ -42,12 +43,20 @@ def among_matching(catalog: Catalog, target: Target, where: Filter) -> Plan:
 
 
 def plan(
-    catalog: Catalog, index: VectorIndex, query: Vectors, target: Target, where: Filter, wanted: int, *, exact: bool
+    catalog: Catalog,
+    live: tuple[VectorIndex, State],
+    query: Vectors,
+    target: Target,
+    where: Filter,
+    wanted: int,
+    *,
+    exact: bool,
 ) -> Plan:
     """For the neighbours of `query`, (dim,), of which `wanted` are asked for. BadFilter for an unknown tag."""
+    index, state = live
     if where.is_empty:
-        # asked for after the index: no image is in an index before it has its tags
-        hidden = frozenset() if where.show_sensitive else catalog.tags.hidden(target)
+        # by the state that named the index: no image is in an index before it has its tags
+        hidden = frozenset() if where.show_sensitive else catalog.tags.hidden(target, state)
         if not hidden:
             return Plan(None, frozenset, 1, exact)
         return Plan(None, lambda ids: frozenset(ids) - hidden, HIDDEN_WIDER, exact)

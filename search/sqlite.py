@@ -23,6 +23,9 @@ LONG_BUSY_TIMEOUT_S = 3600
 _PAGE_BYTES = 32_768
 """SQLite's own 4,096 hold one vector of 512 dimensions, with nearly half of the page left, and no 64 local features."""
 
+_CONNECTIONS = 15
+"""As many threads read at once. Connections are kept open: one that is made anew reads what others have at hand."""
+
 _PRIMARY = 0xFF
 """The bits of SQLite's error codes that say the kind."""
 
@@ -90,7 +93,12 @@ def connect(file: Path) -> Engine:
 
     CollectionError says what is wrong with the file or its disk, CollectionBusy that another process writes too long.
     """
-    engine = create_engine(URL.create("sqlite", database=str(file)), connect_args={"timeout": BUSY_TIMEOUT_S})
+    engine = create_engine(
+        URL.create("sqlite", database=str(file)),
+        connect_args={"timeout": BUSY_TIMEOUT_S},
+        pool_size=_CONNECTIONS,
+        max_overflow=0,
+    )
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:

@@ -13,7 +13,7 @@ from search import statements
 from search.apply import insert_all
 from search.classify import Classifier
 from search.errors import BadFilter
-from search.records import Tag
+from search.records import State, Tag
 from search.schema import labels, state, tags, texts
 from search.types import Logits, Target
 from search.vocabulary import Vocabulary
@@ -51,9 +51,9 @@ class Tags:
             found.setdefault(image_id, []).append(Tag(*tag))
         return found
 
-    def hidden(self, target: Target) -> frozenset[int]:
-        """The ids of the images that have a sensitive tag, or of their texts."""
-        version = self._version()
+    def hidden(self, target: Target, at: State | None = None) -> frozenset[int]:
+        """The ids of the images that have a sensitive tag, or of their texts: now, or not before the state `at`."""
+        version = at.tag_version if at else self._version()
         kept = self._hidden.get(target)
         if kept is None or kept[0] != version:
             of_images = select(texts.c.id).where(texts.c.image_id.in_(SENSITIVE_IMAGES))

@@ -33,6 +33,8 @@ class Tower:
         assert self.go.wait(TIMEOUT_S)
         if 13 in items:
             raise ModelUnavailable("13")
+        if 17 in items:
+            raise KeyError(17)
         return np.array([[2 * item] for item in items], np.float32)
 
 
@@ -77,6 +79,17 @@ def test_a_failure_reaches_its_own_caller_only() -> None:
     assert [future.result().tolist() for future in futures] == [[2], [4], [6]]
     with pytest.raises(ModelUnavailable, match="13"):
         bad.result()
+
+
+def test_after_a_fault_that_nobody_expected_the_others_are_answered() -> None:
+    tower = Tower()
+    first, bad, *others = ask_while_busy(tower, Gathered(tower), 1, [17, 2, 3, 4])
+    assert first.result().tolist() == [2]
+    with pytest.raises(KeyError):
+        bad.result()
+    answered = [future.result().tolist() for future in others if not future.exception()]
+    assert len(answered) >= 2, "all but whoever started the tower for all of them"
+    assert {answer[0] for answer in answered} <= {4, 6, 8}
 
 
 def test_the_tower_is_free_again_after_a_failure() -> None:

@@ -103,6 +103,15 @@ def test_texts_have_the_vectors_of_the_reference(
     np.testing.assert_allclose(encoder.encode_texts(texts), reference.encode_texts(texts), atol=1e-5)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_many_texts_of_any_lengths_come_out_in_their_order(
+    exports: Exports, reference: TorchEncoder, threads: int
+) -> None:
+    texts = [" ".join(["snow"] * (7 * number % 11)) + f" {number}" for number in range(29)]
+    rows = open_exported(exports, reference.identity, threads=threads).encode_texts(texts)
+    np.testing.assert_allclose(rows, reference.encode_texts(texts), atol=1e-5)
+
+
 def test_texts_that_are_asked_in_every_collection_are_not_computed(encoder: OnnxEncoder, exports: Exports) -> None:
     facts = exports.facts("fp32")
     assert facts

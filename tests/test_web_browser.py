@@ -22,6 +22,7 @@ from tests.browser import Browser, needs_chromium, running
 from tests.colors import COLORS, ColorEncoder
 from tests.conftest import Build
 from tests.test_web_api import picture
+from tests.test_web_fetch import PUBLIC, Internet, send
 from web.access import Access
 from web.app import create_app
 
@@ -103,6 +104,57 @@ def test_a_picture_is_given_in_three_ways(browser: Browser, site: str, how: str)
     browser.press("Enter")
     browser.wait(f"location.search.startsWith('?q=red&picture=') && {FIRST} === 'yellow.png'")
     assert browser.problems == []
+
+
+@pytest.fixture
+def internet() -> Iterator[Internet]:
+    """Where pictures.example is on the public internet, and inside.example and 127.0.0.1 are this machine."""
+    internet = Internet()
+    internet.addresses = {"pictures.example": [PUBLIC], "inside.example": ["127.0.0.1"]}
+    internet.pages["/green.png"] = send(body=picture("green"))
+    yield internet
+    internet.close()
+
+
+@pytest.fixture
+def fetching(
+    collection: Collection, encoder: ColorEncoder, photos: Path, index: Build, internet: Internet
+) -> Iterator[str]:
+    """The URL of an application that fetches pictures from the URLs in its search box."""
+    index(photos)
+    with running(create_app([collection], lambda _model: encoder, fetch=internet.fetcher())) as url:
+        yield url
+
+
+def test_a_url_in_the_search_box_asks_with_its_picture(browser: Browser, fetching: str, internet: Internet) -> None:
+    browser.open(f"{fetching}/")
+    browser.send("Input.insertText", text="http://pictures.example/green.png")
+    browser.press("Enter")
+    browser.wait(f"location.search.startsWith('?url=') && {FIRST} === 'green.bmp'")
+    assert browser.run("document.querySelector('.words').value") == ""
+    assert browser.run("document.querySelector('.chip img').naturalWidth") > 0
+    browser.shoot("search-by-url")
+    browser.run("document.querySelector('.words').focus()")
+    browser.send("Input.insertText", text="red")
+    browser.press("Enter")
+    browser.wait("location.search.startsWith('?q=red&url=') && document.querySelectorAll('.tile').length === 3")
+    assert internet.asked == [("pictures.example", "/green.png")], "it is fetched once"
+    assert browser.problems == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "inside.example"])
+def test_a_url_of_this_machine_is_refused_on_the_page(
+    browser: Browser, fetching: str, internet: Internet, host: str
+) -> None:
+    browser.open(f"{fetching}/")
+    browser.send("Input.insertText", text=f"http://{host}/green.png")
+    browser.press("Enter")
+    browser.wait("document.querySelector('main h1')?.textContent === 'That cannot be searched'")
+    told = browser.run("document.querySelector('main').textContent").lower()  # a sentence begins with a capital
+    assert f"{host} is not on the public internet" in told
+    assert internet.asked == []
+    assert internet.connected == []
+    browser.shoot(f"search-by-url-refused-{host}")
 
 
 def test_the_token_is_asked_for_once(browser: Browser, collection: Collection, encoder: ColorEncoder) -> None:

@@ -174,6 +174,30 @@ def test_many_groups_come_page_by_page(
     assert len(set(paths)) == 2 * (PAGE + 2)
 
 
+def test_groups_that_are_lost_leave_no_gap_on_a_page(
+    collection: Collection, encoder: ColorEncoder, index: Build, tmp_path: Path
+) -> None:
+    folder = tmp_path / "many"
+    for number in range(PAGE + 3):
+        paint(folder / f"{number:02}.png", "blue", (20 + number, 20))
+        shutil.copy(folder / f"{number:02}.png", folder / f"{number:02} again.png")
+    index(folder)
+    find(collection, "identical")
+    client = create_app([collection], lambda _model: encoder).test_client()
+    before = [heading_and_images[1] for heading_and_images in groups(page(client))]
+    lost = [images[0][1] for images in (before[0], before[4])]
+    for path in lost:
+        (folder / path).unlink()
+    index(folder)
+    first, second = page(client), page(client, "/duplicates?page=2")
+    assert f"{PAGE + 1} groups with {PAGE + 1} pictures beside the best of each" in first
+    assert [len(groups(html)) for html in (first, second)] == [PAGE, 1]
+    paths = [path for html in (first, second) for _, images in groups(html) for _, path in images]
+    assert len(set(paths)) == 2 * (PAGE + 1)
+    assert not set(paths) & set(lost)
+    assert "sensitive" not in first, "what is lost is not hidden"
+
+
 def test_sensitive_images_are_left_out_unless_asked_for(
     collection: Collection, encoder: ColorEncoder, index: Build, photos: Path
 ) -> None:

@@ -466,6 +466,27 @@ def test_near_identical_hits_are_shown_as_one_where_that_is_chosen(
     assert asked(client, q="blue", group="yes", diverse="yes") == "/search?q=blue&group=yes&diverse=yes"
 
 
+@pytest.mark.parametrize("narrowed", ["", "&min_side=1"])
+def test_the_order_that_is_told_is_the_one_that_was_chosen(client: FlaskClient, narrowed: str) -> None:
+    nearest, diverse = (page(client, f"/search?q=red{more}{narrowed}") for more in ("", "&diverse=yes"))
+    assert nearest.count("nearest first") == 2, "above the pictures, and as the name of their list"
+    assert diverse.count("mixed for variety") == 2
+    assert "earest first" not in diverse
+
+
+def test_a_picture_is_encoded_once_for_its_search_lookup_and_further_pages(
+    client: FlaskClient, encoder: ColorEncoder
+) -> None:
+    before = encoder.encoded
+    url = asked(client, image=(io.BytesIO(picture("yellow")), "a.png"))
+    assert "The same picture is not here" in page(client, f"{url}&k=1")
+    assert encoder.encoded == before + 1
+    assert len(tiles(page(client, f"{url}&k=1&after=1.1"))) == 1
+    assert encoder.encoded == before + 1
+    page(client, asked(client, image=(io.BytesIO(picture("cyan")), "a.png")))
+    assert encoder.encoded == before + 2
+
+
 def test_an_order_of_time_is_not_diverse(client: FlaskClient) -> None:
     html = page(client, "/search?q=red&sort=newest&diverse=yes")
     assert 'name="diverse"' not in html

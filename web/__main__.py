@@ -15,7 +15,8 @@ from search.settings import Settings
 from search.types import RUNTIMES
 from web.access import LOOPBACK_NAMES, MIN_TOKEN_LENGTH, Access, is_token
 
-THREADS = 8
+THREADS = 16
+"""More than cores: while some wait for the text tower, which takes them together, others read rows and write JSON."""
 RATE = "300/minute"
 
 

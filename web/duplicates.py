@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from flask import Blueprint, render_template, request
@@ -45,7 +45,8 @@ def page() -> str:
     number = max(read_number("page", request.args.get("page")) or 1, 1)
     show = read_sensitive(request.args.get("sensitive"))
     found = load(shelf.collection.directory)
-    groups = _visible(shelf, found, show_sensitive=show) if found else []
+    left = _without_lost(shelf, found) if found else []
+    groups = _visible(shelf, left, show_sensitive=show)
     chosen = [group for group in groups if kind in ("all", group.kind)]
     start = (number - 1) * PAGE
     return render_template(
@@ -55,7 +56,7 @@ def page() -> str:
         kind=kind,
         counts={"all": len(groups)} | {name: sum(group.kind == name for group in groups) for name in DUPLICATE_KINDS},
         copies=sum(len(group.images) - 1 for group in chosen),
-        hidden=not show and found is not None and _count(found.groups) > _count(groups),
+        hidden=not show and _count(left) > _count(groups),
         groups=[shown for group in chosen[start : start + PAGE] if (shown := _shown(shelf, group))],
         first=start,
         page=number,
@@ -63,13 +64,22 @@ def page() -> str:
     )
 
 
-def _visible(shelf: Shelf, found: FoundDuplicates, *, show_sensitive: bool) -> list[FoundGroup]:
-    """The groups without hidden images, as long as two are left."""
+def _without_lost(shelf: Shelf, found: FoundDuplicates) -> list[FoundGroup]:
+    """The groups without images that are gone meanwhile."""
+    present = shelf.catalog.present([id_ for group in found.groups for id_ in group.images])
+    return _among(found.groups, lambda id_: id_ in present)
+
+
+def _visible(shelf: Shelf, groups: Sequence[FoundGroup], *, show_sensitive: bool) -> list[FoundGroup]:
+    """The groups without hidden images."""
     hidden = frozenset() if show_sensitive else shelf.catalog.tags.hidden("images")
-    if not hidden:
-        return list(found.groups)
-    shown = (FoundGroup(kind, tuple(id_ for id_ in images if id_ not in hidden)) for kind, images in found.groups)
-    return [group for group in shown if len(group.images) > 1]
+    return _among(groups, lambda id_: id_ not in hidden)
+
+
+def _among(groups: Sequence[FoundGroup], counts: Callable[[int], bool]) -> list[FoundGroup]:
+    """The groups with those of their images that count, as long as two are left."""
+    left = (FoundGroup(kind, tuple(id_ for id_ in images if counts(id_))) for kind, images in groups)
+    return [group for group in left if len(group.images) > 1]
 
 
 def _count(groups: Sequence[FoundGroup]) -> int:
@@ -77,7 +87,7 @@ def _count(groups: Sequence[FoundGroup]) -> int:
 
 
 def _shown(shelf: Shelf, group: FoundGroup) -> ShownGroup | None:
-    """A group with those of its images that still have a row, None where that is one at most."""
+    """A group with its images; None where an image was lost just now, and one at most is left."""
     tiles = tiles_of_ids(shelf, group.images)
     if len(tiles) < 2:
         return None

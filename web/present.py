@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -22,7 +23,7 @@ RATIO_STEP = 1.05
 NARROWEST, WIDEST = -16, 24
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Tile:
     """An image to be shown, with what it is said to show; with score, strength and text if it is a hit, and
     how many hits that are alike stand behind it.
@@ -41,7 +42,7 @@ class Tile:
     text: str | None = None
     alike: int = 0
 
-    @property
+    @cached_property
     def facts(self) -> Facts:
         """What may be told of the image."""
         return shown(self.record.facts)
