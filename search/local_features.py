@@ -36,6 +36,10 @@ _COARSE = 6.0
 """Diameters from which on a keypoint is still there when the picture is a quarter as large."""
 
 _CONTRAST = 0.02
+_LEAST_RANGE = 64
+"""Grey levels that a picture spans, but for its darkest and brightest hundredth. In a fainter one SIFT sees nothing."""
+
+_MOST_GAIN = 4.0
 _LEVELS = 40.0
 """A component of a unit RootSIFT descriptor times this is kept in four bits: few are above 15 / 40."""
 
@@ -105,10 +109,10 @@ def features_of(grey: NDArray[np.uint8], *, count: int) -> Features:
 
     SIFT: Lowe 2004. RootSIFT: Arandjelovic and Zisserman 2012.
     """
-    sift = cv2.SIFT.create(contrastThreshold=_CONTRAST)
-    keypoints = sift.detect(grey, None)
+    sift, seen = cv2.SIFT.create(contrastThreshold=_CONTRAST), _contrasted(grey)
+    keypoints = sift.detect(seen, None)
     keypoints = [keypoints[at] for at in _spread(keypoints, grey.shape)[:count]]
-    keypoints, found = sift.compute(grey, keypoints) if keypoints else ((), None)
+    keypoints, found = sift.compute(seen, keypoints) if keypoints else ((), None)
     raw = np.zeros((0, COMPONENTS), np.float32) if found is None else found
     descriptors = np.sqrt(raw / np.maximum(raw.sum(axis=1, keepdims=True), 1e-9)).astype(np.float32)
     return Features(
@@ -119,6 +123,14 @@ def features_of(grey: NDArray[np.uint8], *, count: int) -> Features:
         descriptors,
         cv2.resize(grey, (GREY_SIDE, GREY_SIDE), interpolation=cv2.INTER_AREA).astype(np.uint8),
     )
+
+
+def _contrasted(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The same grey levels, or farther apart where the picture is faint: descriptors do not depend on it."""
+    share = np.bincount(grey.ravel(), minlength=256).cumsum() / grey.size
+    low, high = np.searchsorted(share, (0.01, 0.99)).tolist()
+    gain = min(_LEAST_RANGE / max(high - low, 1), _MOST_GAIN)
+    return grey if gain <= 1 else cv2.convertScaleAbs(np.maximum(grey, low) - low, alpha=gain).astype(np.uint8)
 
 
 def _spread(keypoints: Sequence[cv2.KeyPoint], shape: tuple[int, ...]) -> NDArray[np.intp]:
