@@ -137,6 +137,14 @@ def test_what_is_kept_of_features_is_small_and_near_to_them() -> None:
     assert (kept.grey == features.grey).all()
 
 
+def test_the_strongest_keypoints_are_the_same_however_many_are_asked_for() -> None:
+    grey = shrunk(made(0), 320)
+    few, many = features_of(grey, count=20), features_of(grey, count=600)
+    assert len(many.points) > len(few.points) == 20
+    np.testing.assert_array_equal(many.points[:20], few.points)
+    assert np.einsum("nd,nd->n", many.descriptors[:20], few.descriptors).min() > 0.98
+
+
 def test_keypoints_are_taken_from_all_over_the_picture() -> None:
     half = Image.new("RGB", SIZE, "gray")
     half.paste(made(0).crop((0, 0, 160, 240)), (0, 0))
