@@ -1,21 +1,23 @@
 """Planted copies among many pictures: all of them found, nothing else, in what time; and lookups among them.
 
-    python -m benchmarks.duplicates COUNT...
+    python -m benchmarks.duplicates DIRECTORY COUNT... [--lookups]
 
 So many pictures are drawn, no two alike, and every 20th is edited in one of the ways of benchmarks/edits.py. All are
-images of one collection with random vectors: only local features can find anything, and a lookup takes what it takes
-beyond the image tower.
+images of a collection in DIRECTORY, which is kept: another run draws only what is not there, and compares all again.
+Vectors are random, those of an edit near to its picture's, and none is that of a picture that is looked up: so only
+local features can find one, and a lookup takes what it takes beyond the image tower. --lookups does nothing else, where
+the collection was compared before.
 """
 
 from __future__ import annotations
 
+import argparse
 import random
 import statistics
-import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -27,19 +29,24 @@ from benchmarks.lookup import png
 from benchmarks.vectors import unit_rows
 from search.changes import Changes, FileStamp, NewImage
 from search.collection import Collection
+from search.compared import COMPARED_FILE
 from search.duplicates import find_duplicates
 from search.local_features import record_of
 from search.lookup import SAME, by_image
 from search.searcher import Searcher
 from search.settings import KEYPOINTS
-from search.types import EncoderIdentity, Facts
+from search.types import DUPLICATE_KINDS, DuplicateKind, EncoderIdentity, Facts
 
 SIZE = (224, 168)
 PLANT_EVERY = 20
 NEW = 0.01
 LOOKUPS = 60
 IDENTITY = EncoderIdentity.claim("random", 512)
-_ROWS_A_TRANSACTION = 1_000
+EDIT_MOVES = 0.2
+"""How far an edit lies from its picture: their cosine is about 0.98."""
+
+_PROCESSES = 2
+_PICTURES_AT_ONCE = 500
 _PLANTED = 16
 _SHARES = (0.5, 0.4, 0.3, 0.2, 0.12)
 
@@ -56,10 +63,27 @@ class RandomEncoder:
         return unit_rows(np.random.default_rng(0), len(images), IDENTITY.dim)
 
 
-def main(counts: Sequence[int]) -> None:
-    for count in counts:
-        with tempfile.TemporaryDirectory() as scratch:
-            measure(Path(scratch) / "collection", count, records(count))
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("counts", type=int, nargs="+")
+    parser.add_argument("--lookups", action="store_true")
+    arguments = parser.parse_args()
+    for count in arguments.counts:
+        directory = arguments.directory / str(count)
+        print(f"{count:,} pictures, {-(-count // PLANT_EVERY):,} of them edited once more", flush=True)
+        if not Collection.exists(directory):
+            draw(Collection.create(directory, IDENTITY), 0, first_of(count))
+        collection = Collection.open(directory)
+        if not arguments.lookups:
+            measure(collection, count)
+        look_up(collection, count)
+        collection.close()
+
+
+def first_of(count: int) -> int:
+    """So many pictures are compared first, with their edits, and the rest of `count` after these."""
+    return round(count * (1 - NEW))
 
 
 def scene(seed: int) -> Image.Image:
@@ -94,40 +118,76 @@ def planted() -> list[str]:
     return list(edits_beside(scene(0)))[:_PLANTED]
 
 
-def records(count: int) -> Iterator[Record]:
+def records(numbers: Sequence[int]) -> list[Record]:
     """Named by their number, and by the edit too where it is one of the picture with that number."""
-    edits, names = edits_beside(scene(0)), planted()
-    for number in range(count):
+    edits, names, made = edits_beside(scene(0)), planted(), list[Record]()
+    for number in numbers:
         image = scene(number)
-        yield str(number), record_of(image, KEYPOINTS)
-        if number % PLANT_EVERY == 0:
-            name = names[number // PLANT_EVERY % len(names)]
-            yield f"{number} {name}", record_of(edits[name](image, random.Random(number)), KEYPOINTS)
+        made.append((str(number), record_of(image, KEYPOINTS)))
+        if name := edit_of(number, names):
+            made.append((f"{number} {name}", record_of(edits[name](image, random.Random(number)), KEYPOINTS)))
+    return made
 
 
-def measure(directory: Path, count: int, made: Iterator[Record]) -> None:
-    """All but a hundredth of the images are added and compared, then the rest."""
-    collection = Collection.create(directory, IDENTITY)
-    rows = list(made)
-    first = round(len(rows) * (1 - NEW))
-    print(f"{count:,} pictures, {len(rows) - count:,} of them edited once more")
-    for what, some in (("all but 1 %", rows[:first]), ("the rest", rows[first:])):
-        for start in range(0, len(some), _ROWS_A_TRANSACTION):
-            add(collection, some[start : start + _ROWS_A_TRANSACTION])
-        published = seconds(collection.publish)
-        compared = seconds(lambda: find_duplicates(collection, "edited", stop=threading.Event()))
-        print(f"  {what}: index published in {published:.1f} s, compared in {compared:.1f} s", flush=True)
-    report(collection, {name for name, _ in rows if " " in name})
-    look_up(collection, count)
-    collection.close()
+def edit_of(number: int, names: Sequence[str]) -> str | None:
+    """The edit of that picture that is planted, if one is."""
+    return None if number % PLANT_EVERY else names[number // PLANT_EVERY % len(names)]
 
 
-def report(collection: Collection, wanted: set[str]) -> None:
-    groups = find_duplicates(collection, "edited", stop=threading.Event())
-    names = [sorted(Path(image.path).name for image in group.images) for group in groups]
-    right = [two for two in names if len(two) == 2 and two[0] == two[1].partition(" ")[0]]
-    missed = sorted(name.partition(" ")[2] for name in wanted - {edited for _, edited in right})
-    print(f"  {len(right)} of {len(wanted)} found, {len(names) - len(right)} false groups; missed: {missed or 'none'}")
+def draw(collection: Collection, start: int, end: int) -> None:
+    """Add the pictures with the numbers from `start` up to `end`."""
+    parts = [range(at, min(at + _PICTURES_AT_ONCE, end)) for at in range(start, end, _PICTURES_AT_ONCE)]
+    with ProcessPoolExecutor(_PROCESSES) as processes:
+        for made in processes.map(records, parts):
+            added = [
+                NewImage(FileStamp(f"/{name}", 1, 1), name.encode(), Facts(*SIZE, "PNG"), vector(name), features=record)
+                for name, record in made
+            ]
+            collection.catalog.apply(Changes(added=added))
+
+
+def vector(name: str) -> NDArray[np.float32]:
+    """That of a picture, (dim,); an edit's is near to it."""
+    number, _, edit = name.partition(" ")
+    chance = np.random.default_rng(int(number))
+    row: NDArray[np.float32] = unit_rows(chance, 1, IDENTITY.dim)[0]
+    if edit:
+        row += np.float32(EDIT_MOVES) * unit_rows(chance, 1, IDENTITY.dim)[0]
+    return row / np.linalg.norm(row)
+
+
+def measure(collection: Collection, count: int) -> None:
+    """All but a hundredth of the images are compared, then the rest is added and compared."""
+    first, names = first_of(count), planted()
+    (collection.directory / COMPARED_FILE).unlink(missing_ok=True)
+    later = [file.id for file in collection.catalog.features.image_files() if number_of(file.path) >= first]
+    collection.catalog.apply(Changes(removed=later))  # what is left of an earlier run
+    for what in ("all but 1 %", "the rest", "nothing new"):
+        if what == "the rest":
+            draw(collection, first, count)
+        print(f"  {what}: index published in {seconds(collection.publish_if_changed)}")
+        for kind in DUPLICATE_KINDS:
+            compared = seconds(lambda kind=kind: find_duplicates(collection, kind, stop=threading.Event()))  # type: ignore[misc]
+            print(f"    {kind}: {compared}", flush=True)
+    wanted = {f"{number} {edit}" for number in range(count) if (edit := edit_of(number, names))}
+    for kind in ("edited", "similar"):
+        report(collection, kind, wanted)
+
+
+def report(collection: Collection, kind: DuplicateKind, wanted: set[str]) -> None:
+    groups = find_duplicates(collection, kind, stop=threading.Event())
+    found = [sorted(Path(image.path).name for image in group.images) for group in groups]
+    right = [two for two in found if len(two) == 2 and two[0] == two[1].partition(" ")[0]]
+    missed = sorted(wanted - {edited for _, edited in right})
+    print(
+        f"  {kind}: {len(right)} of {len(wanted)} found, {len(found) - len(right)} false groups; "
+        f"missed: {missed or 'none'}",
+        flush=True,
+    )
+
+
+def number_of(path: str) -> int:
+    return int(Path(path).name.partition(" ")[0])
 
 
 def look_up(collection: Collection, count: int) -> None:
@@ -137,32 +197,27 @@ def look_up(collection: Collection, count: int) -> None:
     by_image(searcher, png(scene(count)))  # the first opens the index
     for what, start in (("here", 0), ("not here", count + 1)):
         asked = [scene(number) for number in range(start, start + LOOKUPS)]
-        found, taken = 0, []
+        found, taken, used = 0, [], time.process_time()
         for image in asked:
             data = png(edit(image, random.Random(0)))
             began = time.perf_counter()
             found += by_image(searcher, data)[0].verdict in SAME
             taken.append(1000 * (time.perf_counter() - began))
         median, slow = statistics.median(taken), float(np.percentile(taken, 95))
+        used = 1000 * (time.process_time() - used) / LOOKUPS
         print(
-            f"  {LOOKUPS} lookups of what is {what}: {found} found, {median:.0f} ms (95 %: {slow:.0f} ms)", flush=True
+            f"  {LOOKUPS} lookups of what is {what}: {found} found, {median:.0f} ms (95 %: {slow:.0f} ms), "
+            f"{used:.0f} ms of processors with making the picture",
+            flush=True,
         )
 
 
-def add(collection: Collection, rows: Sequence[Record]) -> None:
-    vectors = unit_rows(np.random.default_rng(0), len(rows), IDENTITY.dim)
-    added = [
-        NewImage(FileStamp(f"/{name}", 1, 1), name.encode(), Facts(*SIZE, "PNG"), vector, features=record)
-        for (name, record), vector in zip(rows, vectors, strict=True)
-    ]
-    collection.catalog.apply(Changes(added=added))
-
-
-def seconds(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
+def seconds(work: Callable[[], object]) -> str:
+    """How long it took by the clock, and on all processors together."""
+    began, used = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - began
+    return f"{time.perf_counter() - began:.1f} s, {time.process_time() - used:.1f} s of processors"
 
 
 if __name__ == "__main__":
-    main([int(count) for count in sys.argv[1:]])
+    main()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import cv2
@@ -21,6 +22,13 @@ no two in the same frame above 0.75, but for those that shared a tenth of their 
 MAX_STRETCH = 2.0
 """How many times farther one direction may be stretched than another: 4:3 made 16:9 or square is 1.3 to 1.8 times."""
 
+_MANY_INLIERS = 16
+_MANY_PARTS = 10
+_AGREEMENT_OF_MANY = 0.7
+"""Keypoints that match in so many of the parts of an image, four by four, are no frame and no logo: less need agree,
+for colors that were driven to their limits look otherwise."""
+
+_PARTS_A_SIDE = 4
 _MIN_INLIERS_STRETCHED = 6
 """Three pairs fix an affine map, two a similarity: it takes more to say as much."""
 
@@ -29,6 +37,14 @@ _NEAR_PX = 6.0
 """Keypoints of the query so near to each other are one place, and no rivals in the ratio test."""
 
 _TOLERANCE_PX = 6.0
+_NARROW_PX = 2.0
+"""What a few pairs fix within _TOLERANCE_PX may lie so far off that little agrees."""
+
+_FITS = (
+    (cv2.estimateAffinePartial2D, _TOLERANCE_PX, MIN_INLIERS),
+    (cv2.estimateAffinePartial2D, _NARROW_PX, MIN_INLIERS),
+    (cv2.estimateAffine2D, _TOLERANCE_PX, _MIN_INLIERS_STRETCHED),
+)
 _TOLERANCE_DEGREES = 20.0
 _TOLERANCE_OCTAVES = 0.6
 _FRAME = 4 * GREY_SIDE
@@ -66,11 +82,14 @@ class Alignment:
     """The common part: of the query or of the image, whichever it is more of."""
     region: tuple[Point, ...]
     """What the query shows of the image: a polygon of x and y in fractions of the image, clockwise or the reverse."""
+    parts: int
+    """In how many of the 16 parts of the image, four by four, there are inliers."""
 
     @property
     def same(self) -> bool:
-        near = self.inliers >= MIN_INLIERS and self.agreement >= MIN_AGREEMENT
-        return near and self.overlap >= MIN_OVERLAP
+        many = self.inliers >= _MANY_INLIERS and self.parts >= _MANY_PARTS
+        agrees = self.agreement >= (_AGREEMENT_OF_MANY if many else MIN_AGREEMENT)
+        return agrees and self.inliers >= MIN_INLIERS and self.overlap >= MIN_OVERLAP
 
     @property
     def rotation(self) -> float:
@@ -95,13 +114,15 @@ def align(query: Features, reflected: Features, image: Features) -> Alignment | 
 def align_one(query: Features, image: Features, *, flipped: bool) -> Alignment | None:
     """How `image` lies in the query, which is the mirror image of what was asked where `flipped`; None if it does not.
 
-    Lowe's ratio test, then a similarity by RANSAC; where that says nothing, an affine map, which may stretch a picture.
+    Lowe's ratio test, then a similarity by RANSAC; where that says nothing, the same more narrowly, then an affine map,
+    which may stretch a picture.
     """
-    pairs = _matched(query, image)
-    found = _fitted(query, image, pairs, flipped, cv2.estimateAffinePartial2D, MIN_INLIERS)
-    if found is None or not found.same:
-        stretched = _fitted(query, image, pairs, flipped, cv2.estimateAffine2D, _MIN_INLIERS_STRETCHED)
-        found = stretched if stretched is not None and stretched.same else found
+    pairs, found = _matched(query, image), None
+    for fit, tolerance, least in _FITS:
+        fitted = _fitted(query, image, pairs, flipped, partial(fit, ransacReprojThreshold=tolerance), least)
+        if fitted is not None and fitted.same:
+            return fitted
+        found = found or fitted
     return found
 
 
@@ -111,7 +132,7 @@ def _fitted(
     """What `fit` makes of the pairs, if it is no wild guess: no more than MAX_STRETCH, and `least` pairs agree."""
     if len(pairs.query) < least:
         return None
-    fitted, kept = fit(image.points[pairs.image], query.points[pairs.query], ransacReprojThreshold=_TOLERANCE_PX)
+    fitted, kept = fit(image.points[pairs.image], query.points[pairs.query])
     if fitted is None:
         return None
     matrix = fitted.astype(np.float64)
@@ -125,7 +146,8 @@ def _fitted(
     of_image, region = _region(query.size, image.size, matrix)
     of_query = of_image * _scale(matrix) ** 2 * np.prod(image.size) / np.prod(query.size)
     overlap = float(max(of_image, of_query))
-    return Alignment(matrix, inliers, _agreement(query, image, matrix), flipped, overlap, region)
+    parts = len(np.unique(image.points[pairs.image[consistent]] * _PARTS_A_SIDE // image.size, axis=0))
+    return Alignment(matrix, inliers, _agreement(query, image, matrix), flipped, overlap, region, parts)
 
 
 def _matched(query: Features, image: Features) -> Pairs:

@@ -23,6 +23,7 @@ from search.index_recall import make_probes
 from search.kinds import Publication, choose, open_index
 from search.lock import write_lock
 from search.records import State
+from search.seals import Seal
 from search.types import TARGETS, EncoderIdentity, IndexPolicy, Target
 from search.vocabulary import Vocabulary
 
@@ -113,7 +114,7 @@ class Collection:
     def reopen(self) -> None:
         """Read the live indexes again when they are next asked for, even if they are open."""
         with self._refreshing:
-            self._live = (-1, {})
+            self._live, self._keypoints = (-1, {}), (-1, None)
 
     def keypoints(self) -> KeypointIndex | None:
         """The live index of local features, None where no image has any."""
@@ -150,7 +151,7 @@ class Collection:
             probes = make_probes(target, exact, background)
             index, made.facts[target] = choose(exact[target], policy, probes, self._last_index(target))
             made.seals[target] = index.save(self.index_file(target, generation))
-        self._publish_keypoints(generation)
+        made.seals.update(self._publish_keypoints(generation))
         self.catalog.publish(generation, state.changes, made.to_dict())
         self._remove_all_but(generation)
 
@@ -158,8 +159,8 @@ class Collection:
         """Publish unless the live indexes hold the catalog's vectors already, as `policy` asks for them."""
         state, live = self.catalog.state(), self.published()
         changed = state.changes != state.published_changes or policy not in (None, live.policy)
-        unsealed = state.generation and not live.seals  # by an older release
-        if changed or unsealed or self._lacks_keypoints(state.generation):
+        sealed = {*TARGETS, "keypoints"} if self.catalog.features.any() else {*TARGETS}
+        if changed or (state.generation and not sealed <= live.seals.keys()):  # by an older release
             self.publish(policy)
 
     def background(self) -> Vectors | None:
@@ -186,29 +187,32 @@ class Collection:
     def keypoints_file(self, generation: int) -> Path:
         return self.directory / f"keypoints-{generation:08d}.faiss"
 
-    def _publish_keypoints(self, generation: int) -> None:
+    def _publish_keypoints(self, generation: int) -> dict[str, Seal]:
         if not self.catalog.features.any():
-            return
+            return {}
         from search.keypoint_index import KeypointIndex  # OpenCV, which no search by an embedding needs
 
         try:
-            last = self._open_keypoints(generation - 1, mapped=False)
+            sealed = "keypoints" in self.published().seals
+            last = self._open_keypoints(generation - 1, mapped=False) if sealed else None
         except CollectionError:
             last = None
-        KeypointIndex.of(self.catalog.features, last).save(self.keypoints_file(generation))
+        return {"keypoints": KeypointIndex.of(self.catalog.features, last).save(self.keypoints_file(generation))}
 
     def _open_keypoints(self, generation: int, *, mapped: bool = True) -> KeypointIndex | None:
         """The index of that generation; None where it has none, or is not the live one any more."""
         from search.keypoint_index import KeypointIndex
 
-        try:
-            return KeypointIndex.open(self.keypoints_file(generation), mapped=mapped)
-        except FileNotFoundError:
+        live, known = self.catalog.publication()
+        if live != generation:
             return None
-
-    def _lacks_keypoints(self, generation: int) -> bool:
-        """Whether an older release published this, which made no index of local features."""
-        return not self.keypoints_file(generation).exists() and self.catalog.features.any()
+        seal = Publication.from_dict(known).seals.get("keypoints")
+        try:
+            return KeypointIndex.open(self.keypoints_file(generation), seal, mapped=mapped)
+        except FileNotFoundError:
+            if seal is None or self.catalog.state().generation != generation:
+                return None
+            raise CollectionError(f"{self.directory} has lost its index of local features: {REPAIR}") from None
 
     def _vectors(self, target: Target, after: int = 0) -> Iterator[tuple[Ids, Vectors]]:
         for ids, stored, _ in self.catalog.vectors(target, after):

@@ -16,7 +16,7 @@ from search.index import Ids
 
 COMPARED_FILE = "compared.npz"
 
-_RULES = 1
+_RULES = 2
 """Another number when other pairs would be found: what was kept by older rules is not read."""
 
 Pairs = NDArray[np.int64]

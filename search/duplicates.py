@@ -16,6 +16,7 @@ from search.compared import COMPARED_FILE, Compared, Pairs, load_compared, save_
 from search.index import Ids
 from search.local_features import Features, mirrored, unpacked
 from search.types import DUPLICATE_KINDS, DuplicateKind
+from search.vector_cells import Ask, in_cells
 
 SIMILAR_SCORE = 0.95
 """From which score on neighbours are called similar."""
@@ -28,6 +29,10 @@ _LEAST_VOTES = 1.5
 """Images that share the most keypoints with one, itself among them, are verified, if they seem to share a few."""
 
 _IMAGES_AT_ONCE = 250
+_VECTORS_AT_ONCE = 5_000
+_MANY = 1_000
+"""From so many new images on it is worth making cells of all: fewer are each compared with all."""
+
 _FORMATS = (
     frozenset({"PNG", "TIFF", "BMP", "DIB", "PPM", "QOI", "TGA", "SGI", "PSD", "SUN", "PCX", "DDS"}),
     frozenset({"WEBP", "AVIF", "HEIF", "JPEG2000"}),
@@ -126,23 +131,24 @@ def _features(records: Mapping[int, bytes]) -> dict[int, Features]:
 
 def _similar(collection: Collection, known: Compared, ids: Ids, stop: threading.Event) -> Compared:
     """`known`, and the pairs with a score of SIMILAR_SCORE or more of those of the images that were not compared."""
-    index = collection.index("images")
-    found: list[tuple[int, int]] = []
+    index, dim = collection.index("images"), collection.identity.dim
+    wanted = np.setdiff1d(ids, known.images)
+    ask: Ask = index.search if len(wanted) < _MANY else in_cells(index, dim)
+    found: list[Pairs] = [np.zeros((0, 2), np.int64)]
     done: list[Ids] = [np.zeros(0, np.int64)]
-    for start in range(0, len(index), _IMAGES_AT_ONCE):
+    for start in range(0, len(index), _VECTORS_AT_ONCE):
         if stop.is_set():
             break
-        some, vectors = index.contents(start, _IMAGES_AT_ONCE)
-        new = np.isin(some, ids) & ~np.isin(some, known.images)
+        some, vectors = index.contents(start, _VECTORS_AT_ONCE)
+        new = np.isin(some, wanted)
         if not new.any():
             continue
-        scores, neighbours = index.search(vectors[new], _NEIGHBOURS)
+        scores, neighbours = ask(vectors[new], _NEIGHBOURS)
         near = (scores >= SIMILAR_SCORE) & np.isin(neighbours, ids) & (neighbours != some[new][:, np.newaxis])
         row, column = np.nonzero(near)
-        pairs = np.sort(np.stack([some[new][row], neighbours[row, column]], axis=1), axis=1)
-        found.extend(map(tuple, pairs.tolist()))
+        found.append(np.sort(np.stack([some[new][row], neighbours[row, column]], axis=1), axis=1))
         done.append(some[new])
-    return known.and_also(np.concatenate(done), np.array(sorted(set(found)), np.int64))
+    return known.and_also(np.concatenate(done), np.concatenate(found))
 
 
 def _groups(links: Mapping[tuple[int, int], DuplicateKind], files: Mapping[int, ImageFile]) -> list[Group]:

@@ -73,11 +73,7 @@ class ExactIndex:
 
     def save(self, file: Path) -> Seal:
         with replacing(file) as aside:
-            try:
-                faiss.write_index(self._index, str(aside))
-            except RuntimeError as error:
-                reason = str(error).rpartition("failed: ")[2]
-                raise CollectionError(f"{file} cannot be written, the index before it stays: {reason}") from error
+            write(self._index, aside, file)
             end = aside.stat().st_size - self.ids.nbytes - _COUNT_BYTES - self._bytes_after_rows
             with aside.open("ab") as stream:
                 stream.write(os.urandom(_NAME_BYTES))  # FAISS reads no further than its own end
@@ -180,6 +176,15 @@ def _mean(index: faiss.IndexIDMap) -> Vectors:
     centring: Any = faiss.downcast_VectorTransform(chain.at(0))
     mean: Vectors = faiss.vector_to_array(centring.mean)
     return mean
+
+
+def write(index: faiss.Index, aside: Path, file: Path) -> None:
+    """Write it `aside`, to become `file`. Raises CollectionError where it cannot be written."""
+    try:
+        faiss.write_index(index, str(aside))
+    except RuntimeError as error:
+        reason = str(error).rpartition("failed: ")[2]
+        raise CollectionError(f"{file} cannot be written, the index before it stays: {reason}") from error
 
 
 @contextmanager

@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.errors import CollectionError
+from search.exact_index import write
 from search.feature_records import FeatureRecords
 from search.files import replacing
 from search.index import REPAIR, Ids, Vectors
 from search.local_features import COMPONENTS, Features, unpacked
+from search.seals import Seal
 
 LEAST_CELLS = 10_000
 """So few descriptors are compared one by one."""
@@ -61,15 +63,19 @@ class KeypointIndex:
         self._bits = int(np.log2(index.nlist)) // 2 if isinstance(index, faiss.IndexIVFPQ) else 0
 
     @classmethod
-    def open(cls, file: Path, *, mapped: bool = True) -> Self:
-        """Raises FileNotFoundError where there is none and CollectionError for a damaged one."""
+    def open(cls, file: Path, seal: Seal | None, *, mapped: bool = True) -> Self:
+        """Nothing is read but what the seal finds in order. Older releases left none.
+
+        Raises FileNotFoundError where there is no file and CollectionError for one that is damaged or another.
+        """
+        if seal and (problem := seal.broken(file)):
+            raise CollectionError(f"{file} is damaged or another collection's: {problem}; {REPAIR}")
         try:
-            index = faiss.read_index(str(file), faiss.IO_FLAG_MMAP_IFC if mapped else 0)
+            return cls(faiss.read_index(str(file), faiss.IO_FLAG_MMAP_IFC if mapped else 0))
         except RuntimeError as error:
             if not file.exists():
                 raise FileNotFoundError(file) from error
             raise CollectionError(f"{file} is not a readable index: {REPAIR}") from error
-        return cls(index)
 
     @classmethod
     def of(cls, records: FeatureRecords, last: Self | None = None) -> Self:
@@ -84,9 +90,11 @@ class KeypointIndex:
             made._index.add_with_ids(descriptors, some)
         return made
 
-    def save(self, file: Path) -> None:
+    def save(self, file: Path) -> Seal:
+        """Write the file whole, sealed whole: FAISS believes what a list says of its length and its ids."""
         with replacing(file) as aside:
-            faiss.write_index(self._index, str(aside))
+            write(self._index, aside, file)
+            return Seal.of(aside)
 
     def image_ids(self) -> Ids:
         """The images that are in it, ascending."""
@@ -95,7 +103,10 @@ class KeypointIndex:
         lists = self._index.invlists
         sizes = [lists.list_size(cell) for cell in range(lists.nlist)]
         parts = [faiss.rev_swig_ptr(lists.get_ids(cell), size) for cell, size in enumerate(sizes) if size]
-        return np.unique(np.concatenate([np.zeros(0, np.int64), *parts]))
+        held = np.zeros(max((int(part.max()) for part in parts), default=-1) + 1, bool)
+        for part in parts:
+            held[part] = True
+        return np.flatnonzero(held)
 
     def votes(self, pictures: Sequence[tuple[Features, Features]], count: int, least: float) -> list[list[Vote]]:
         """For each picture, given with its mirror image, the `count` images with the most votes, of at least `least`.

@@ -33,7 +33,8 @@ class Publication:
 
     policy: IndexPolicy = field(default_factory=IndexPolicy)
     facts: dict[Target, IndexFacts] = field(default_factory=dict)
-    seals: dict[Target, Seal] = field(default_factory=dict)
+    seals: dict[str, Seal] = field(default_factory=dict)
+    """By target, and that of the local features under `keypoints`."""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

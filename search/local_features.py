@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -36,6 +37,13 @@ _COARSE = 6.0
 """Diameters from which on a keypoint is still there when the picture is a quarter as large."""
 
 _CONTRAST = 0.02
+_LEAST_RANGE = 64
+"""Grey levels that a picture spans, but for its darkest and brightest hundredth. In a fainter one SIFT sees nothing."""
+
+_MOST_GAIN = 4.0
+_MANY = 400
+"""From so many keypoints on, describing all that there are costs less than making SIFT's scale space a second time."""
+
 _LEVELS = 40.0
 """A component of a unit RootSIFT descriptor times this is kept in four bits: few are above 15 / 40."""
 
@@ -105,10 +113,8 @@ def features_of(grey: NDArray[np.uint8], *, count: int) -> Features:
 
     SIFT: Lowe 2004. RootSIFT: Arandjelovic and Zisserman 2012.
     """
-    sift = cv2.SIFT.create(contrastThreshold=_CONTRAST)
-    keypoints = sift.detect(grey, None)
-    keypoints = [keypoints[at] for at in _spread(keypoints, grey.shape)[:count]]
-    keypoints, found = sift.compute(grey, keypoints) if keypoints else ((), None)
+    sift, seen = cv2.SIFT.create(contrastThreshold=_CONTRAST), _contrasted(grey)
+    keypoints, found = _described(sift, seen, count)
     raw = np.zeros((0, COMPONENTS), np.float32) if found is None else found
     descriptors = np.sqrt(raw / np.maximum(raw.sum(axis=1, keepdims=True), 1e-9)).astype(np.float32)
     return Features(
@@ -119,6 +125,25 @@ def features_of(grey: NDArray[np.uint8], *, count: int) -> Features:
         descriptors,
         cv2.resize(grey, (GREY_SIDE, GREY_SIDE), interpolation=cv2.INTER_AREA).astype(np.uint8),
     )
+
+
+def _described(sift: cv2.SIFT, seen: NDArray[np.uint8], count: int) -> tuple[Sequence[cv2.KeyPoint], Any]:
+    """The keypoints that are kept, and their (n, COMPONENTS) descriptors, None where there are none."""
+    if count < _MANY:
+        keypoints = sift.detect(seen, None)
+        kept = [keypoints[at] for at in _spread(keypoints, seen.shape)[:count]]
+        return sift.compute(seen, kept) if kept else ((), None)
+    keypoints, found = sift.detectAndCompute(seen, None)
+    at = _spread(keypoints, seen.shape)[:count]
+    return [keypoints[one] for one in at], None if found is None else found[at]
+
+
+def _contrasted(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The same grey levels, or farther apart where the picture is faint: descriptors do not depend on it."""
+    share = np.bincount(grey.ravel(), minlength=256).cumsum() / grey.size
+    low, high = np.searchsorted(share, (0.01, 0.99)).tolist()
+    gain = min(_LEAST_RANGE / max(high - low, 1), _MOST_GAIN)
+    return grey if gain <= 1 else cv2.convertScaleAbs(np.maximum(grey, low) - low, alpha=gain).astype(np.uint8)
 
 
 def _spread(keypoints: Sequence[cv2.KeyPoint], shape: tuple[int, ...]) -> NDArray[np.intp]:

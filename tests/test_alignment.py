@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from benchmarks.duplicates import scene
 from benchmarks.edits import Edit, caption, edits_beside, logo, screenshot
 from indexer.bench_pictures import picture
 from search.alignment import Alignment, align
-from search.local_features import LONGEST, features_of, mirrored, packed, query_features, shrunk, unpacked
+from search.local_features import LONGEST, features_of, mirrored, packed, query_features, record_of, shrunk, unpacked
 
 SIZE = (320, 240)
 KEYPOINTS = 64
@@ -45,6 +47,35 @@ def test_an_edited_picture_is_the_same_and_another_is_not(name: str) -> None:
 @pytest.mark.parametrize("edit", [caption, logo, screenshot], ids=lambda edit: edit.__name__)
 def test_two_pictures_in_the_same_frame_are_not_the_same(edit: Edit) -> None:
     assert not same(edit(made(0), random.Random(0)), edit(made(2), random.Random(0)))
+
+
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [(46480, "color"), (2320, "color"), (56440, "border"), (81160, "turn 7")],
+    ids=["faint", "colors driven to their limits", "few keypoints are left of it", "few, and turned"],
+)
+def test_edits_that_were_missed_among_a_hundred_thousand_pictures_are_told_by_what_is_kept(
+    number: int, name: str
+) -> None:
+    """As `duplicates` does it: nothing but the records of both."""
+    original = scene(number)
+    edited = edits_beside(scene(0))[name](original, random.Random(number))
+    kept, image, other = (unpacked(record_of(one, KEYPOINTS)) for one in (edited, original, scene(number + 1)))
+    found = align(kept, mirrored(kept), image)
+    assert found is not None
+    assert found.same
+    assert not any(one.same for one in (align(kept, mirrored(kept), other),) if one)
+
+
+def test_many_keypoints_all_over_an_image_say_more_than_those_of_a_frame() -> None:
+    """Of a picture that shares a frame with another, many may match, but few parts of it."""
+    found = aligned(made(0), made(0))
+    assert found is not None
+    drawn = replace(found, agreement=0.72)
+    assert replace(drawn, inliers=16, parts=10).same
+    assert not replace(drawn, inliers=16, parts=9).same
+    assert not replace(drawn, inliers=15, parts=10).same
+    assert not replace(drawn, inliers=64, parts=16, agreement=0.65).same
 
 
 def test_what_a_crop_shows_of_the_picture_is_known() -> None:
@@ -104,6 +135,14 @@ def test_what_is_kept_of_features_is_small_and_near_to_them() -> None:
     assert np.abs((kept.angles - features.angles + 180) % 360 - 180).max() < 1
     assert np.einsum("nd,nd->n", kept.descriptors, features.descriptors).min() > 0.98
     assert (kept.grey == features.grey).all()
+
+
+def test_the_strongest_keypoints_are_the_same_however_many_are_asked_for() -> None:
+    grey = shrunk(made(0), 320)
+    few, many = features_of(grey, count=20), features_of(grey, count=600)
+    assert len(many.points) > len(few.points) == 20
+    np.testing.assert_array_equal(many.points[:20], few.points)
+    assert np.einsum("nd,nd->n", many.descriptors[:20], few.descriptors).min() > 0.98
 
 
 def test_keypoints_are_taken_from_all_over_the_picture() -> None:

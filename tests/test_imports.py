@@ -44,7 +44,13 @@ HOMES = {
         *MODELS,
     },
     "timm": {"search/timm_tower.py"},
-    "faiss": {"search/exact_index.py", "search/scan_index.py", "search/kinds.py", "search/keypoint_index.py"},
+    "faiss": {
+        "search/exact_index.py",
+        "search/scan_index.py",
+        "search/kinds.py",
+        "search/keypoint_index.py",
+        "search/vector_cells.py",
+    },
     "sqlalchemy": {
         "search/catalog.py",
         "search/apply.py",

@@ -19,7 +19,7 @@ from search.local_features import Features, mirrored, query_features, record_of,
 from search.lookup import by_image
 from search.searcher import Searcher
 from search.types import Facts
-from search.verify import verify
+from search.verify import repair, verify
 from tests.colors import ColorEncoder
 from tests.conftest import Build
 from tests.test_same_picture import sent
@@ -94,8 +94,8 @@ def test_of_many_images_the_right_one_has_most_votes_from_the_side_it_is_seen_fr
     (alone,) = index.votes(pictures[:1], 5, 1.0)
     assert [vote._replace(weight=0) for vote in alone] == [vote._replace(weight=0) for vote in found[0]]
     assert [vote.weight for vote in alone] == pytest.approx([vote.weight for vote in found[0]], rel=1e-5)
-    index.save(tmp_path / "keypoints.faiss")
-    assert KeypointIndex.open(tmp_path / "keypoints.faiss").votes(pictures[:1], 5, 1.0) == [alone]
+    seal = index.save(tmp_path / "keypoints.faiss")
+    assert KeypointIndex.open(tmp_path / "keypoints.faiss", seal).votes(pictures[:1], 5, 1.0) == [alone]
 
 
 @pytest.mark.parametrize("count", [5, MANY], ids=["without cells", "with cells"])
@@ -103,10 +103,10 @@ def test_an_index_follows_what_comes_and_goes(
     collection: Collection, records: dict[int, bytes], count: int, tmp_path: Path
 ) -> None:
     add(collection, {number: records[number] for number in range(1, count)})
-    KeypointIndex.of(collection.catalog.features).save(tmp_path / "keypoints.faiss")
+    seal = KeypointIndex.of(collection.catalog.features).save(tmp_path / "keypoints.faiss")
     collection.catalog.apply(Changes(removed=[2, 3]))
     add(collection, {count: records[count]})
-    last = KeypointIndex.open(tmp_path / "keypoints.faiss", mapped=False)
+    last = KeypointIndex.open(tmp_path / "keypoints.faiss", seal, mapped=False)
     index = KeypointIndex.of(collection.catalog.features, last)
     assert index.image_ids().tolist() == [1, *range(4, count + 1)]
     new, gone = index.votes([both(query_features(made(number))) for number in (count, 2)], 5, 0)
@@ -163,24 +163,76 @@ def test_what_an_older_release_published_gets_its_index_with_the_next_build(
 ) -> None:
     made(1).save(tmp_path / "1.png")
     index(tmp_path)
-    collection.keypoints_file(collection.catalog.state().generation).unlink()
+    state, known = collection.catalog.state(), collection.published()
+    del known.seals["keypoints"]
+    collection.catalog.publish(state.generation, state.changes, known.to_dict())
+    assert Collection.open(collection.directory).keypoints() is not None, "nothing says that it is damaged"
+    live_file(collection).unlink()
     reopened = Collection.open(collection.directory)
     assert reopened.keypoints() is None
     index(tmp_path)
+    assert "keypoints" in collection.published().seals
     found = reopened.keypoints()
     assert found is not None
     assert found.image_ids().tolist() == [1]
 
 
-def test_a_damaged_index_is_named_and_made_again(collection: Collection, tmp_path: Path, index: Build) -> None:
-    made(1).save(tmp_path / "1.png")
-    index(tmp_path)
-    file = collection.keypoints_file(collection.catalog.state().generation)
-    file.write_bytes(file.read_bytes()[:100])
-    reopened = Collection.open(collection.directory)
-    with pytest.raises(CollectionError, match=r"keypoints-.* is not a readable index"):
+@pytest.fixture
+def published(collection: Collection, records: dict[int, bytes]) -> Collection:
+    """With cells, and with an index of the vectors too."""
+    add(collection, records)
+    collection.publish()
+    return collection
+
+
+def live_file(collection: Collection) -> Path:
+    return collection.keypoints_file(collection.catalog.state().generation)
+
+
+def test_no_bit_of_the_file_changes_unnoticed(published: Collection) -> None:
+    file, chance = live_file(published), random.Random(0)
+    whole = file.read_bytes()
+    for bit in chance.sample(range(8 * len(whole)), 50):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(flipped)
+        with pytest.raises(CollectionError, match=r"keypoints-.* is damaged .* its checksum is another"):
+            Collection.open(published.directory).keypoints()
+    file.write_bytes(whole)
+    assert verify(Collection.open(published.directory)).clean
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "missing"])
+def test_a_damaged_index_is_named_and_made_again(published: Collection, damage: str) -> None:
+    file = live_file(published)
+    whole = file.read_bytes()
+    match damage:
+        case "cut":
+            file.write_bytes(whole[:100])
+        case "flipped":  # in the codes, which FAISS reads whatever they are
+            file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        case "missing":
+            file.unlink()
+    reopened = Collection.open(published.directory)
+    with pytest.raises(CollectionError, match=r"verify --repair makes it again"):
         reopened.keypoints()
-    (problem,) = verify(reopened).indexes
-    assert file.name in problem
-    reopened.publish()
+    findings = verify(published)
+    assert len(findings.indexes) == 1, "an index that was open is read again"
+    assert file.name in findings.indexes[0] or damage == "missing"
+    repair(reopened, findings)
     assert verify(reopened).clean
+
+
+def test_what_is_published_next_carries_no_damage_on(published: Collection, records: dict[int, bytes]) -> None:
+    file = live_file(published)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    again = Collection.open(published.directory)
+    add(again, {MANY + 1: records[1]})
+    again.publish()
+    sound = KeypointIndex.of(again.catalog.features)
+    picture = both(query_features(made(5)))
+    live = again.keypoints()
+    assert live is not None
+    assert live.image_ids().tolist() == list(range(1, MANY + 2))
+    assert live.votes([picture], 5, 0) == sound.votes([picture], 5, 0)
