@@ -55,7 +55,10 @@ class PlainLoop:
         return len(paths) / (time.perf_counter() - started)
 
     def limit(self) -> float:
-        """Images a second if the image tower were nothing but large float32 matrix products (see `gemm_flops`)."""
+        """Images a second if the image tower were nothing but large float32 matrix products (see `gemm_flops`).
+
+        It is the whole tower's: a build may leave out operations that change nothing.
+        """
         return gemm_flops() / self.flops()
 
     def flops(self) -> int:
