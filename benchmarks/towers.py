@@ -112,10 +112,10 @@ def encode(encoder: Encoder, pixels: NDArray[np.uint8]) -> None:
         pass
 
 
-def make_model(folder: Path) -> None:
-    """An open_clip directory of ViT-B/32 with random weights."""
+def make_model(folder: Path, architecture: str = "ViT-B-32") -> None:
+    """An open_clip directory with random weights."""
     torch.manual_seed(0)
-    model_cfg = open_clip.get_model_config("ViT-B-32")
+    model_cfg = open_clip.get_model_config(architecture)
     folder.mkdir()
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": model_cfg, "preprocess_cfg": {}}))
     save_file(open_clip.CLIP(**model_cfg).state_dict(), folder / "open_clip_model.safetensors")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,16 @@ from PIL import Image
 SMALL = (1024, 768)
 LARGE = (4000, 3000)
 
-FORMATS = ("jpg", "jpg", "jpg", "png", "webp")
-"""Most photographs are JPEGs; small pictures take turns, large ones are JPEGs as cameras write them."""
 
+def make_pictures(folder: Path, count: int, size: tuple[int, int], formats: Sequence[str], *, seed: int) -> None:
+    """Write `count` pictures of this (width, height): soft shapes under some grain, which weigh what photographs do.
 
-def make_pictures(folder: Path, count: int, size: tuple[int, int], *, seed: int) -> None:
-    """Write `count` pictures of this (width, height): soft shapes under some grain, which weigh what photographs do."""
+    They take turns in the `formats`, which are suffixes.
+    """
     folder.mkdir(parents=True)
     random = np.random.default_rng(seed)
     for number in range(count):
-        suffix = "jpg" if size == LARGE else FORMATS[number % len(FORMATS)]
+        suffix = formats[number % len(formats)]
         picture(random, size).save(folder / f"{number:05d}.{suffix}", quality=90)
 
 
@@ -30,8 +31,13 @@ def picture(random: np.random.Generator, size: tuple[int, int]) -> Image.Image:
 
 
 def make_sets(scratch: Path, count: int) -> dict[str, Path]:
-    """Small pictures and a quarter as many large ones, each in a folder of their own, by what they are called."""
-    sets = {"small": (count, SMALL), "12 megapixels": (max(1, count // 4), LARGE)}
-    for seed, (name, (some, size)) in enumerate(sets.items()):
-        make_pictures(scratch / name, some, size, seed=seed)
+    """Small JPEGs, a quarter as many in other formats, and as many large JPEGs: folders by their names."""
+    few = max(1, count // 4)
+    sets = {
+        "JPEG": (count, SMALL, ("jpg",)),
+        "PNG, WebP": (few, SMALL, ("png", "webp")),
+        "12 megapixels": (few, LARGE, ("jpg",)),
+    }
+    for seed, (name, (some, size, formats)) in enumerate(sets.items()):
+        make_pictures(scratch / name, some, size, formats, seed=seed)
     return {name: scratch / name for name in sets}

@@ -165,7 +165,7 @@ def _bench_options(verb: argparse.ArgumentParser, settings: Settings) -> None:
         type=positive,
         default=128,
         metavar="N",
-        help="make N small pictures and N/4 of 12 megapixels (128)",
+        help="make N small JPEGs, N/4 in other formats and N/4 of 12 megapixels (128)",
     )
     verb.add_argument("--rounds", type=positive, default=3, metavar="N", help="medians are of so many (3)")
     verb.add_argument("--against", action="store_true", help="also run open_clip with a DataLoader, in turns")

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import statistics
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from search.building import LoadedModel, build_model
 from search.checkpoints import find_checkpoint
+from search.onnx_encoder import Tower
 from search.settings import Settings
 from search.tokens import Tokens
 
 _GEMM = 1536
-_GEMM_TRIES = 7
+_GEMM_SECONDS = 1.0
 
 
 class _Files(Dataset[torch.Tensor]):
@@ -49,12 +55,22 @@ class PlainLoop:
         return len(paths) / (time.perf_counter() - started)
 
     def limit(self) -> float:
-        """Images a second if the image tower computed at the rate of large float32 matrix products."""
-        side = self._loaded.transform(Image.new("RGB", (1, 1))).unsqueeze(0)
+        """Images a second if the image tower were nothing but large float32 matrix products (see `gemm_flops`).
+
+        It is the whole tower's: a build may leave out operations that change nothing.
+        """
+        return gemm_flops() / self.flops()
+
+    def flops(self) -> int:
+        """Floating-point operations of the image tower for one image: two for each product of a matrix product.
+
+        Convolutions and attention are among them, additions of biases, norms and activations are not.
+        """
+        image = self._loaded.transform(Image.new("RGB", (1, 1))).unsqueeze(0)
         counter = FlopCounterMode(display=False)
-        with torch.inference_mode(), counter:
-            self._loaded.towers.encode_image(side)
-        return gemm_flops() / counter.get_total_flops()
+        with _in_plain_steps(), counter:  # with gradients: the counter's hooks on what is a weight want them
+            self._loaded.towers.encode_image(image)
+        return counter.get_total_flops()
 
     def seconds_of_padded_text(self, text: str) -> float:
         """One text, padded to the context as the tokenizer gives it. NoTextTower of a model for images alone."""
@@ -65,12 +81,37 @@ class PlainLoop:
         return time.perf_counter() - started
 
 
+@contextmanager
+def _in_plain_steps() -> Iterator[None]:
+    """Without the fused kernels of attention: what these multiply is not counted."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
 def gemm_flops() -> float:
-    """Floating-point operations a second of float32 matrix products here, the best of some."""
-    matrix = torch.rand(_GEMM, _GEMM)
-    fastest = float("inf")
-    for _ in range(_GEMM_TRIES):
+    """Floating-point operations a second of float32 matrix products on all threads, kept up for a while.
+
+    Of PyTorch and ONNX Runtime it is the faster at squares of 1536, which are as fast as a tower's products, and of
+    each the median of as many as a second holds: a build takes long, too.
+    """
+    layer, rows = torch.nn.Linear(_GEMM, _GEMM, bias=False).eval(), torch.rand(_GEMM, _GEMM)
+    with torch.inference_mode(), tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "layer.onnx"
+        torch.onnx.export(layer, (rows,), file, dynamo=True, verbose=False)
+        tower, inputs = Tower(file, torch.get_num_threads()), rows.numpy()
+        return 2 * _GEMM**3 / min(_median_seconds(lambda: layer(rows)), _median_seconds(lambda: tower(inputs)))
+
+
+def _median_seconds(call: Callable[[], object]) -> float:
+    call()  # not counted
+    taken: list[float] = []
+    while sum(taken) < _GEMM_SECONDS:
         started = time.perf_counter()
-        matrix @ matrix
-        fastest = min(fastest, time.perf_counter() - started)
-    return 2 * _GEMM**3 / fastest
+        call()
+        taken.append(time.perf_counter() - started)
+    return statistics.median(taken)

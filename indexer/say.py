@@ -179,7 +179,7 @@ def bench(facts: dict[str, Any]) -> str:
     for name, build in facts["builds"].items():
         lines += [
             f"{name:12} {build['images_per_second']:.1f} images/s, {100 * build['share_of_limit']:.0f} % of the "
-            f"{build['limit']:.1f} that matrix products at their best would allow",
+            f"{build['limit']:.1f} that matrix products alone would allow",
             f"             of {build['seconds']:.1f} s: encode {build['encode_seconds']:.1f}, waiting for pictures "
             f"{build['wait_seconds']:.1f}, write {build['write_seconds']:.1f}; decode {build['decode_seconds']:.1f} "
             "over all threads",

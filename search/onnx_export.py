@@ -20,6 +20,7 @@ from search.cutting import encode_cut, may_be_cut
 from search.errors import ExportRefused, ModelUnavailable
 from search.geometry import geometry_of
 from search.onnx_encoder import IMAGE_TOWER, MERGES, ONNX_ERRORS, TEXT_ROWS, TEXT_TOWER, OnnxEncoder, Tower, optimize
+from search.pooling import first_token_only
 from search.probes import PROBE_TEXTS, agreement, cosines, probe_pictures
 from search.torch_encoder import TorchEncoder
 from search.types import Agreement, EncoderIdentity
@@ -81,7 +82,8 @@ def export_towers(loaded: LoadedModel, folder: Path, *, threads: int) -> dict[st
     context, merges = reference.context, loaded.tokenizer.bpe_ranks
     (folder / MERGES).write_text("\n".join(map(" ".join, merges)), encoding="utf-8")
     pixels = torch.zeros(2, geometry.height, geometry.width, 3, dtype=torch.uint8)
-    _export(_ImageTower(loaded.towers, loaded.transform.transforms[-1]), pixels, {}, folder / IMAGE_TOWER)
+    with first_token_only(getattr(loaded.towers, "visual", None)):
+        _export(_ImageTower(loaded.towers, loaded.transform.transforms[-1]), pixels, {}, folder / IMAGE_TOWER)
     lengths = {1: torch.export.Dim("length", min=2, max=context)} if cut else {}
     tokens = loaded.tokenizer(["a dog in the snow", "two cats"])[:, : min(context, 20) if cut else context]
     raw = folder / "raw"
