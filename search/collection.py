@@ -5,23 +5,22 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from search.background import load_background, save_background
 from search.catalog import Catalog
 from search.catalog_place import catalog_place, create_catalog, open_catalog
-from search.changes import STORED
 from search.errors import CollectionError, EncoderMismatch
 from search.exact_index import ExactIndex
 from search.files import make_folder, total_bytes
-from search.index import REPAIR, Ids, VectorIndex, Vectors
-from search.index_recall import make_probes
-from search.kinds import Publication, choose, open_index
+from search.index import REPAIR, VectorIndex, Vectors
+from search.index_place import announce, index_file, make_indexes, open_indexes
+from search.kinds import Publication
 from search.lock import write_lock
+from search.source import Source
 from search.types import TARGETS, EncoderIdentity, IndexPolicy, Target
 from search.vocabulary import Vocabulary
 
@@ -43,6 +42,7 @@ class Collection:
         self.directory = directory
         self.catalog = catalog
         self.identity = catalog.identity()
+        self._source = Source(catalog, self.identity.dim)
         self._refreshing = threading.Lock()
         self._live: tuple[int, dict[Target, VectorIndex]] = (-1, {})
         self._keypoints: tuple[int, KeypointIndex | None] = (-1, None)
@@ -125,7 +125,7 @@ class Collection:
 
     def tag(self, vocabulary: Vocabulary) -> None:
         """Tag every image by `vocabulary`, in place of the tags that there are. The caller is the only writer."""
-        self.catalog.tags.replace(vocabulary, self._vectors("images"))
+        self.catalog.tags.replace(vocabulary, self._source.vectors("images"))
 
     def publish(self, policy: IndexPolicy | None = None) -> None:
         """Make the indexes again from the catalog and name them as live. The caller is the only writer.
@@ -133,24 +133,21 @@ class Collection:
         `policy` says what they shall be; None is the same as the last time. New images are tagged before they can be
         found, so that none with a sensitive tag is shown in between.
         """
-        self.catalog.tags.extend(partial(self._vectors, "images"))
+        self.catalog.tags.extend(partial(self._source.vectors, "images"))
         state = self.catalog.state()
         policy, generation = policy or self.published().policy, state.generation + 1
-        exact = {target: ExactIndex.build(self.identity.dim, self._vectors(target)) for target in TARGETS}
-        made, background = Publication(policy), self.background()
-        for target in TARGETS:
-            probes = make_probes(target, exact, background)
-            index, made.facts[target] = choose(exact[target], policy, probes, self._last_index(target))
-            made.seals[target] = index.save(self.index_file(target, generation))
+        last, source = self._last_publication(), replace(self._source, background=self.background())
+        made = make_indexes(self.directory, source, policy, generation, last=last, last_index=self._last_index)
         self._publish_keypoints(generation)
         self.catalog.publish(generation, state.changes, made.to_dict())
         self._remove_all_but(generation)
+        announce(made)
 
     def publish_if_changed(self, policy: IndexPolicy | None = None) -> None:
         """Publish unless the live indexes hold the catalog's vectors already, as `policy` asks for them."""
         state, live = self.catalog.state(), self.published()
         changed = state.changes != state.published_changes or policy not in (None, live.policy)
-        unsealed = state.generation and not live.seals  # by an older release
+        unsealed = state.generation and not (live.seals or live.served)  # by an older release
         if changed or unsealed or self._lacks_keypoints(state.generation):
             self.publish(policy)
 
@@ -173,7 +170,7 @@ class Collection:
         }
 
     def index_file(self, target: Target, generation: int) -> Path:
-        return self.directory / f"{target}-{generation:08d}.faiss"
+        return index_file(self.directory, target, generation)
 
     def keypoints_file(self, generation: int) -> Path:
         return self.directory / f"keypoints-{generation:08d}.faiss"
@@ -202,9 +199,12 @@ class Collection:
         """Whether an older release published this, which made no index of local features."""
         return not self.keypoints_file(generation).exists() and self.catalog.features.any()
 
-    def _vectors(self, target: Target, after: int = 0) -> Iterator[tuple[Ids, Vectors]]:
-        for ids, stored, _ in self.catalog.vectors(target, after):
-            yield ids, np.frombuffer(b"".join(stored), STORED).reshape(len(ids), -1)
+    def _last_publication(self) -> Publication:
+        """What is known of the live indexes; nothing, where that is damaged."""
+        try:
+            return self.published()
+        except CollectionError:
+            return Publication()
 
     def _last_index(self, target: Target) -> VectorIndex | None:
         """The live index, if it is in order: what is published next can do without."""
@@ -224,9 +224,8 @@ class Collection:
         live, known = self.catalog.publication()
         if live != generation:
             return None
-        seals = Publication.from_dict(known).seals
         try:
-            return {target: open_index(self.index_file(target, generation), seals.get(target)) for target in TARGETS}
+            return open_indexes(self.directory, Publication.from_dict(known), generation, self.identity.dim)
         except FileNotFoundError:
             if self.catalog.state().generation != generation:
                 return None

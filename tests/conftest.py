@@ -22,7 +22,7 @@ from search.settings import PROJECT
 from search.types import Root
 from tests.browser import Browser
 from tests.colors import COLORS, ColorEncoder
-from tests.servers import Postgres, postgres_server
+from tests.servers import Milvus, Postgres, milvus_server, postgres_server
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -65,6 +65,12 @@ def encoder() -> ColorEncoder:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def milvus() -> Iterator[Milvus]:
+    with milvus_server() as server:
         yield server
 
 

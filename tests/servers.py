@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import signal
+import socket
 import tempfile
+import time
+import urllib.request
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -64,3 +67,89 @@ def postgres_server() -> Iterator[Postgres]:
         finally:
             postgres.kill()  # to stop it in order takes long, for files that go now
             server.cleanup()
+
+
+_PROMPT = {
+    "queryCoord.checkInterval": 50,
+    "queryCoord.distPullInterval": 50,
+    "queryCoord.checkHandoffInterval": 200,
+    "rootCoord.timeTickInterval": 20,
+    "proxy.timeTickInterval": 20,
+}
+"""What a server of large collections asks itself once a second, in milliseconds."""
+
+
+class Milvus:
+    """A Milvus server in one process. Each index has a name of its own."""
+
+    def __init__(self, server: Any, address: str) -> None:
+        self._server = server
+        self.uri = f"http://{address}"
+        self._indexes = 0
+
+    def new_index(self, options: str = "") -> str:
+        """The URL of a place where no index is."""
+        self._indexes += 1
+        return f"milvus+{self.uri}/index_{self._indexes}{options}"
+
+    def client(self) -> Any:
+        from pymilvus import MilvusClient
+
+        return MilvusClient(uri=self.uri)
+
+    def kill(self) -> None:
+        """kill -9 of the server."""
+        self._server.server_proc.kill()
+        self._server.server_proc.wait(10)
+        self._server.stop()
+
+    def start_again(self) -> None:
+        """Return when it answers; nothing where it runs."""
+        if self._server.running:
+            return
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # a socket for each port that it finds taken
+            self._server.start()
+        ready = f"http://127.0.0.1:{self._server.webservice_port}/healthz"
+        for _ in range(900):
+            assert self._server.server_proc.poll() is None, "the Milvus server ended: see its logs"
+            with suppress(OSError), urllib.request.urlopen(ready, timeout=10) as answer:
+                if b"OK" in answer.read():
+                    return
+            time.sleep(0.1)
+        raise TimeoutError("the Milvus server does not start")
+
+
+@contextmanager
+def milvus_server() -> Iterator[Milvus]:
+    """A server that is running; skips where it or its client is not installed."""
+    package = pytest.importorskip("milvus", reason="the Milvus server is not here: pip install milvus==2.3.5")
+    pytest.importorskip("pymilvus", reason="Milvus's client is not here: pip install '.[dev]'")
+    with tempfile.TemporaryDirectory(prefix="search-milvus-", ignore_cleanup_errors=True) as folder:
+        port, etcd, peer = free_ports(3)
+        config = package.MilvusServerConfig(data_dir=folder, proxy_port=port, etcd_port=etcd)
+        (Path(folder) / "etcd.yaml").write_text(
+            f"listen-client-urls: http://127.0.0.1:{etcd}\nadvertise-client-urls: http://127.0.0.1:{etcd}\n"
+            f"listen-peer-urls: http://127.0.0.1:{peer}\ninitial-advertise-peer-urls: http://127.0.0.1:{peer}\n"
+            f"initial-cluster: default=http://127.0.0.1:{peer}\n"
+        )
+        config.set("etcd.use.embed", f"true\n  config:\n    path: {folder}/etcd.yaml")
+        for name, milliseconds in _PROMPT.items():
+            config.set(name, milliseconds)
+        server = package.MilvusServer(config, wait_for_started=False)
+        milvus = Milvus(server, f"127.0.0.1:{port}")
+        try:
+            milvus.start_again()
+            yield milvus
+        finally:
+            if server.running:
+                milvus.kill()
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nothing listens at."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
