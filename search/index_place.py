@@ -20,6 +20,14 @@ def index_file(directory: Path, target: Target, generation: int) -> Path:
     return directory / f"{target}-{generation:08d}.faiss"
 
 
+def require_place(policy: IndexPolicy, last: Publication) -> None:
+    """Raise CollectionError where no index can be made as `policy` asks, before a build finds out at its end."""
+    if is_milvus(policy.kind):
+        from search.milvus_publication import require_own
+
+        require_own(MilvusPlace.read(policy.kind), last)
+
+
 def make_indexes(
     directory: Path,
     source: Source,

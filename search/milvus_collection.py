@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ from search.index_recall import PROBES, Probes, nearest, recall
 from search.milvus_fields import INTEGERS, MOST_BYTES, NUMBERS, TEXTS, values_of
 from search.milvus_index import ID, METRIC, PLACE, VECTOR, MilvusIndex
 from search.milvus_place import MilvusPlace, MilvusType
-from search.milvus_server import RETRIES
+from search.milvus_server import patiently
 from search.source import Source
 from search.types import IndexFacts, Target
 
@@ -46,10 +47,10 @@ def fill(client: MilvusClient, place: MilvusPlace, name: str, source: Source, ta
                 {ID: id_, PLACE: place_, VECTOR: row, **values_of(known)}
                 for place_, (id_, row, known) in enumerate(zip(ids.tolist(), rows, facts, strict=True), count)
             ]
-            client.upsert(name, entities, retry_times=RETRIES)  # a batch may arrive although its answer does not
+            patiently(place, partial(client.upsert, name, entities))  # may have arrived although its answer did not
             count += len(ids)
     if count:
-        client.flush(name, retry_times=RETRIES)
+        patiently(place, partial(client.flush, name))
     return count
 
 
@@ -65,9 +66,8 @@ def _create(client: MilvusClient, place: MilvusPlace, name: str, dim: int) -> No
     for field in TEXTS:
         schema.add_field(field, DataType.VARCHAR, max_length=MOST_BYTES)
     schema.add_field(VECTOR, DataType.FLOAT_VECTOR, dim=dim)
-    client.create_collection(
-        name, schema=schema, num_shards=place.shards, consistency_level="Eventually", retry_times=RETRIES
-    )
+    create = partial(client.create_collection, name, schema=schema)
+    patiently(place, partial(create, num_shards=place.shards, consistency_level="Eventually"))
 
 
 def index(
@@ -102,9 +102,10 @@ def _load(client: MilvusClient, place: MilvusPlace, name: str, type_: MilvusType
     """Return when the collection can be searched, whole."""
     index = client.prepare_index_params()
     index.add_index(VECTOR, index_name=VECTOR, index_type=type_, metric_type=METRIC, params=params)
-    client.create_index(name, index, retry_times=RETRIES)
-    client.load_collection(name, replica_number=place.replicas, retry_times=RETRIES)
-    (answer,) = client.query(name, output_fields=["count(*)"], consistency_level="Strong", retry_times=RETRIES)
+    patiently(place, partial(client.create_index, name, index))
+    patiently(place, partial(client.load_collection, name, replica_number=place.replicas))
+    count_all = partial(client.query, name, output_fields=["count(*)"], consistency_level="Strong")
+    (answer,) = patiently(place, count_all)
     if answer["count(*)"] != count:
         raise CollectionError(
             f"{name} in {place.uri} has {answer['count(*)']:,} of {count:,} vectors: run the same again"

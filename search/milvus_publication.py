@@ -32,13 +32,11 @@ GRACE_S = 120
 """A search that began before a publication has ended, one way or another, so many seconds after it."""
 
 
-def require_free(place: MilvusPlace) -> None:
-    """Raise CollectionError where the server is not there, or has another index under this name."""
+def require_own(place: MilvusPlace, last: Publication) -> None:
+    """Raise CollectionError where the server is not there, or where another index has the names than the `last` one."""
     client = connect(place)
     with asking(place):
-        for target in TARGETS:
-            if taken := alias_of(client, _alias(place, target)):
-                raise CollectionError(f"there is an index already, {place} ({taken}): give --index another name")
+        _own(client, place, last)
 
 
 def make_served(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from search.errors import CollectionError
 from search.milvus_place import MilvusPlace
@@ -15,13 +16,21 @@ from search.milvus_place import MilvusPlace
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
 
+T = TypeVar("T")
+
 CONNECT_TIMEOUT_S = 10
-RETRIES = 20
-"""How often a call of a publication is made while the server does not answer: three quarters of a minute."""
+PATIENCE_S = 60
+"""How long a publication waits for a server that does not answer: it may be restarted."""
 
 NOT_FOUND = 100
 NOT_LOADED = 101
 _NO_ALIAS = 1600
+_STARTING = (1, 65535)
+"""Parts of the server are not ready, or do not find each other: it says so of other errors too, which stay."""
+
+
+class ServerAway(CollectionError):
+    """The server does not answer."""
 
 
 def connect(place: MilvusPlace) -> MilvusClient:
@@ -44,11 +53,25 @@ def asking(place: MilvusPlace) -> Iterator[None]:
         yield
     except (MilvusException, grpc.RpcError) as error:
         if isinstance(error, grpc.RpcError) or _is_silence(error):
-            raise CollectionError(
+            raise ServerAway(
                 f"the Milvus server at {place.uri} is out of reach: when it is in order, run the same again: what was "
                 "written is kept"
             ) from error
-        raise CollectionError(f"the Milvus server at {place.uri} refuses: {_first_line(error.message)}") from error
+        raise CollectionError(f"the Milvus server at {place.uri} refuses: {_reason(error.message)}") from error
+
+
+def patiently(place: MilvusPlace, call: Callable[[], T]) -> T:
+    """What `call` gives. It is called again, for up to PATIENCE_S, while the server does not answer or starts."""
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            with asking(place):
+                return call()
+        except CollectionError as error:
+            away = isinstance(error, ServerAway) or any(failed_with(error, code) for code in _STARTING)
+            if not away or time.monotonic() > end:
+                raise
+        time.sleep(1)
 
 
 def alias_of(client: MilvusClient, alias: str) -> str | None:
@@ -87,5 +110,6 @@ def _is_silence(error: Exception) -> bool:
     return isinstance(code, grpc.StatusCode) or isinstance(error, MilvusUnavailableException) or code == 2
 
 
-def _first_line(message: object) -> str:
-    return str(message).strip().partition("\n")[0]
+def _reason(message: object) -> str:
+    """What comes last: before it there may be where in the server it was."""
+    return str(message).strip().rpartition("\n")[2].strip()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
+import subprocess
 import tempfile
 import time
 import urllib.request
@@ -80,12 +82,26 @@ _PROMPT = {
 
 
 class Milvus:
-    """A Milvus server in one process. Each index has a name of its own."""
+    """A Milvus server in one process, with what the package `milvus` brings. Each index has a name of its own."""
 
-    def __init__(self, server: Any, address: str) -> None:
-        self._server = server
-        self.uri = f"http://{address}"
-        self._indexes = 0
+    def __init__(self, package: Any, folder: Path) -> None:
+        port, etcd, peer, self._health = free_ports(4)
+        self.uri = f"http://127.0.0.1:{port}"
+        self._folder, self._indexes = folder, 0
+        self._process: subprocess.Popen[bytes] | None = None
+        config = package.MilvusServerConfig(data_dir=str(folder), proxy_port=port, etcd_port=etcd)
+        (folder / "etcd.yaml").write_text(
+            f"listen-client-urls: http://127.0.0.1:{etcd}\nadvertise-client-urls: http://127.0.0.1:{etcd}\n"
+            f"listen-peer-urls: http://127.0.0.1:{peer}\ninitial-advertise-peer-urls: http://127.0.0.1:{peer}\n"
+            f"initial-cluster: default=http://127.0.0.1:{peer}\n"
+        )
+        config.set("etcd.use.embed", f"true\n  config:\n    path: {folder}/etcd.yaml")
+        for name, milliseconds in _PROMPT.items():
+            config.set(name, milliseconds)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # a socket for each port that it finds taken
+            config.resolve()
+        package._initialize_data_files(folder)
 
     def new_index(self, options: str = "") -> str:
         """The URL of a place where no index is."""
@@ -98,22 +114,33 @@ class Milvus:
         return MilvusClient(uri=self.uri)
 
     def kill(self) -> None:
-        """kill -9 of the server."""
-        self._server.server_proc.kill()
-        self._server.server_proc.wait(10)
-        self._server.stop()
+        """kill -9 of the server; nothing where it does not run."""
+        if self._process:
+            self._process.kill()
+            self._process.wait(10)
+            self._process = None
 
-    def start_again(self) -> None:
+    def start(self) -> None:
         """Return when it answers; nothing where it runs."""
-        if self._server.running:
+        if self._process:
             return
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)  # a socket for each port that it finds taken
-            self._server.start()
-        ready = f"http://127.0.0.1:{self._server.webservice_port}/healthz"
+        own = {
+            "DEPLOY_MODE": "STANDALONE",
+            "METRICS_PORT": str(self._health),
+            "MILVUS_RUN_DIR": str(self._folder / "run"),
+            "LD_LIBRARY_PATH": str(self._folder / "bin"),
+        }
+        with (self._folder / "logs" / "output.log").open("ab") as output:
+            self._process = subprocess.Popen(
+                [self._folder / "bin" / "milvus", "run", "standalone"],
+                cwd=self._folder,
+                env=os.environ | own,
+                stdout=output,
+                stderr=output,
+            )
         for _ in range(900):
-            assert self._server.server_proc.poll() is None, "the Milvus server ended: see its logs"
-            with suppress(OSError), urllib.request.urlopen(ready, timeout=10) as answer:
+            assert self._process.poll() is None, "the Milvus server ended: its logs say why"
+            with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{self._health}/healthz") as answer:
                 if b"OK" in answer.read():
                     return
             time.sleep(0.1)
@@ -126,24 +153,12 @@ def milvus_server() -> Iterator[Milvus]:
     package = pytest.importorskip("milvus", reason="the Milvus server is not here: pip install milvus==2.3.5")
     pytest.importorskip("pymilvus", reason="Milvus's client is not here: pip install '.[dev]'")
     with tempfile.TemporaryDirectory(prefix="search-milvus-", ignore_cleanup_errors=True) as folder:
-        port, etcd, peer = free_ports(3)
-        config = package.MilvusServerConfig(data_dir=folder, proxy_port=port, etcd_port=etcd)
-        (Path(folder) / "etcd.yaml").write_text(
-            f"listen-client-urls: http://127.0.0.1:{etcd}\nadvertise-client-urls: http://127.0.0.1:{etcd}\n"
-            f"listen-peer-urls: http://127.0.0.1:{peer}\ninitial-advertise-peer-urls: http://127.0.0.1:{peer}\n"
-            f"initial-cluster: default=http://127.0.0.1:{peer}\n"
-        )
-        config.set("etcd.use.embed", f"true\n  config:\n    path: {folder}/etcd.yaml")
-        for name, milliseconds in _PROMPT.items():
-            config.set(name, milliseconds)
-        server = package.MilvusServer(config, wait_for_started=False)
-        milvus = Milvus(server, f"127.0.0.1:{port}")
+        milvus = Milvus(package, Path(folder))
         try:
-            milvus.start_again()
+            milvus.start()
             yield milvus
         finally:
-            if server.running:
-                milvus.kill()
+            milvus.kill()
 
 
 def free_ports(count: int) -> list[int]:
