@@ -137,8 +137,8 @@ class Collection:
         state = self.catalog.state()
         policy, generation = policy or self.published().policy, state.generation + 1
         last, source = self._last_publication(), replace(self._source, background=self.background())
-        made = make_indexes(self.directory, source, policy, generation, last=last, last_index=self._last_index)
         self._publish_keypoints(generation)
+        made = make_indexes(self.directory, source, policy, generation, last=last, last_index=self._last_index)
         self.catalog.publish(generation, state.changes, made.to_dict())
         self._remove_all_but(generation)
         announce(made)

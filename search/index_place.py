@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from time import time
 
 from search.exact_index import ExactIndex
 from search.index import VectorIndex
 from search.index_recall import make_probes
-from search.kinds import Publication, choose, open_index
+from search.kinds import Publication, Served, choose, open_index
 from search.milvus_place import MilvusPlace, is_milvus
 from search.source import Source
 from search.types import TARGETS, IndexPolicy, Target
@@ -41,17 +43,19 @@ def make_indexes(
 
     `last` is what is live. The caller is the only writer. Raises CollectionError where there is no place for them.
     """
-    superseded = []
-    if last.served or last.superseded:
-        from search.milvus_publication import superseded_by
+    superseded: list[Served] = []
+    if last.superseded:
+        from search.milvus_publication import drop_superseded
 
-        superseded = superseded_by(last)
+        superseded = drop_superseded(last)
     if not is_milvus(policy.kind):
         made = _files(directory, source, policy, generation, last_index)
     else:
         from search.milvus_publication import make_served
 
         made = make_served(MilvusPlace.read(policy.kind), source, policy, generation, last)
+    if last.served:
+        superseded.append(replace(last.served, ended=time()))  # the catalog will name the other one in a moment
     made.superseded.extend(superseded)
     return made
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from dataclasses import replace
+from functools import partial
 from time import time
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from search.kinds import Publication, Served
 from search.milvus_collection import Sample, fill, index
 from search.milvus_index import MilvusIndex
 from search.milvus_place import MilvusPlace
-from search.milvus_server import CONNECT_TIMEOUT_S, alias_of, asking, connect
+from search.milvus_server import CONNECT_TIMEOUT_S, alias_of, asking, connect, patiently
 from search.source import Source
 from search.types import TARGETS, IndexFacts, IndexPolicy, Target
 
@@ -46,9 +46,10 @@ def make_served(
 
     Raises CollectionError where the names at `place` are not those of the `last` publication.
     """
-    client, made = connect(place), Publication(policy, served=Served(policy.kind))
+    made = Publication(policy, served=Served(policy.kind))
+    client = patiently(place, partial(connect, place))
+    patiently(place, lambda: _sweep(client, place, _own(client, place, last)))
     with asking(place):
-        _sweep(client, place, _own(client, place, last))
         samples = {target: Sample(source.dim) for target in TARGETS}
         for target in TARGETS:
             name = f"{_alias(place, target)}_{generation:08d}_{secrets.token_hex(4)}"
@@ -74,30 +75,30 @@ def open_served(known: Publication, dim: int) -> dict[Target, VectorIndex]:
     }
 
 
-def superseded_by(last: Publication) -> list[Served]:
-    """What of the `last` publication and those before it is still in servers when another one takes its place.
+def drop_superseded(last: Publication) -> list[Served]:
+    """Drop what no search can be going on in of the publications before the `last` one; returns what stays.
 
-    What no search can be going on in is dropped; not where its server is out of reach, which is tried again next time.
+    What is in a server that is out of reach stays, to be tried again the next time.
     """
-    return [served for served in last.superseded if not _dropped(served)] + (
-        [replace(last.served, ended=time())] if last.served else []
-    )
+    return [served for served in last.superseded if not _dropped(served)]
 
 
 def move_aliases(made: Publication) -> None:
     """Make the aliases, `name`_images and `name`_texts, name the collections of a publication."""
     place = MilvusPlace.read(made.policy.kind)
-    client = connect(place)
-    with asking(place):
-        for target in TARGETS:
-            alias = _alias(place, target)
-            held, name = alias_of(client, alias), made.names.get(target)
-            if name is None and held:
-                client.drop_alias(alias, timeout=CONNECT_TIMEOUT_S)
-            elif name and held is None:
-                client.create_alias(name, alias, timeout=CONNECT_TIMEOUT_S)
-            elif name and held != name:
-                client.alter_alias(name, alias, timeout=CONNECT_TIMEOUT_S)
+    client = patiently(place, partial(connect, place))
+    for target in TARGETS:
+        patiently(place, partial(_move_alias, client, _alias(place, target), made.names.get(target)))
+
+
+def _move_alias(client: MilvusClient, alias: str, name: str | None) -> None:
+    held = alias_of(client, alias)
+    if name is None and held:
+        client.drop_alias(alias, timeout=CONNECT_TIMEOUT_S)
+    elif name and held is None:
+        client.create_alias(name, alias, timeout=CONNECT_TIMEOUT_S)
+    elif name and held != name:
+        client.alter_alias(name, alias, timeout=CONNECT_TIMEOUT_S)
 
 
 def _alias(place: MilvusPlace, target: Target) -> str:

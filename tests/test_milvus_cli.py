@@ -1,8 +1,11 @@
-"""The index in a Milvus server, as the command line and the pages have it."""
+"""The index in a Milvus server, as the command line and the pages have it; and what a killed server leaves."""
 
 from __future__ import annotations
 
 import json
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -11,13 +14,15 @@ import pytest
 from indexer.cli import main
 from search.__main__ import main as search_main
 from search.collection import Collection
+from search.errors import CollectionError
 from search.kinds import Publication, Served
+from search.searcher import Searcher
 from search.snapshot import restore_snapshot, take_snapshot
 from search.types import IndexFacts, IndexPolicy
 from search.verify import verify
 from tests.colors import ColorEncoder
-from tests.conftest import Build
-from tests.servers import Milvus
+from tests.conftest import Build, paint
+from tests.servers import Milvus, milvus_server
 from web.app import create_app
 
 AWAY = "milvus+http://127.0.0.1:9/photos"
@@ -89,3 +94,76 @@ def test_a_restored_snapshot_has_an_index_of_its_own(away: Collection, tmp_path:
         assert restored.published().served is None
         assert restored.published().superseded == []
         assert verify(restored).clean
+
+
+@pytest.fixture(scope="module")
+def mortal() -> Iterator[Milvus]:
+    """A server of one's own."""
+    with milvus_server() as server:
+        yield server
+
+
+@pytest.fixture
+def published(mortal: Milvus, collection: Collection, index: Build, photos: Path) -> Collection:
+    """A collection whose index is in that server, and to which pictures came that are not in it yet."""
+    index(photos)
+    with collection.writing():
+        collection.publish(IndexPolicy(mortal.new_index()))
+    paint(photos / "new.png", "yellow")
+    paint(photos / "newer.png", "cyan")
+    return collection
+
+
+def while_it_publishes(mortal: Milvus, act: Callable[[], None]) -> threading.Thread:
+    """`act` once there is one more collection in the server."""
+    client = mortal.client()
+    before = len(client.list_collections())
+
+    def watch() -> None:
+        while len(client.list_collections()) == before:
+            time.sleep(0.02)
+        act()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    return thread
+
+
+@pytest.mark.servers
+def test_a_build_waits_for_a_server_that_is_killed_and_comes_back(
+    mortal: Milvus, published: Collection, index: Build, photos: Path, searcher: Searcher
+) -> None:
+    def restart() -> None:
+        mortal.kill()
+        mortal.start()
+
+    thread = while_it_publishes(mortal, restart)
+    assert index(photos).new == 2
+    thread.join()
+    assert searcher.by_text("yellow")[0].path.name == "new.png"
+    assert verify(published).clean
+
+
+@pytest.mark.servers
+def test_a_build_whose_server_is_killed_ends_in_one_line_and_the_next_one_finishes(
+    mortal: Milvus,
+    published: Collection,
+    index: Build,
+    photos: Path,
+    searcher: Searcher,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("search.milvus_server.PATIENCE_S", 3)
+    thread = while_it_publishes(mortal, mortal.kill)
+    with pytest.raises(CollectionError, match=r"^the Milvus server at .* is out of reach: .*$"):
+        index(photos)
+    thread.join()
+    with pytest.raises(CollectionError, match="is out of reach"):
+        searcher.by_text("yellow")
+    assert published.catalog.counts()["images"] == 5
+    monkeypatch.undo()
+    mortal.start()
+    report = index(photos)
+    assert (report.new, report.unchanged) == (0, 5)
+    assert searcher.by_text("yellow")[0].path.name == "new.png"
+    assert verify(published).clean
