@@ -364,8 +364,9 @@ def test_a_bad_url_is_refused_with_what_is_wrong_with_it(url: str, problem: str)
     assert "secret" not in str(refused.value)
 
 
-def test_a_server_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+def test_a_server_that_is_not_there_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pymilvus")
+    monkeypatch.setattr("search.milvus_server.PATIENCE_S", 0)
     with pytest.raises(CollectionError, match=r"^the Milvus server at http://127.0.0.1:9 is out of reach: .*$"):
         made(tmp_path / "it", unit_rows(3), "milvus+http://127.0.0.1:9/name")
 
