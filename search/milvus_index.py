@@ -32,6 +32,8 @@ VECTOR, ID, PLACE = "vector", "id", "place"
 """Fields: the row, its id, and how many ids are smaller."""
 
 _SEARCH_TIMEOUT_S = 30
+"""For each query: those that measure recall are many at once, and compare all."""
+
 _LOAD_TIMEOUT_S = 600
 _QUERIES_AT_ONCE = 500
 _ROWS_AT_ONCE = 2_000
@@ -140,7 +142,7 @@ class MilvusIndex:
                 limit=k,
                 search_params={"metric_type": METRIC, "params": params},
                 consistency_level="Eventually",
-                timeout=_SEARCH_TIMEOUT_S,
+                timeout=_SEARCH_TIMEOUT_S * len(queries),
             )
         )
         found = _none(len(queries), k)
