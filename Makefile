@@ -1,5 +1,6 @@
 # make demo   set up and run the main job: build the sample collection and search it
 # make test   set up and pass the tests: lint, types, everything under tests/
+# make test-servers   the tests of search, filters and updates once more, over PostgreSQL and Milvus
 # make torture   break things on purpose: kills, lost power, damaged files, readers against a writer; then MINUTES (60)
 #                of each fuzzer and of a server under load
 #
@@ -12,7 +13,7 @@ INSTALLED := $(VENV)/installed
 SAMPLE := data/collections/sample
 MINUTES ?= 60
 
-.PHONY: demo test torture lint types lock clean
+.PHONY: demo test test-servers torture lint types lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m indexer build data/sample --model bundled --collection $(SAMPLE)
@@ -24,6 +25,10 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED) lint types
 	$(BIN)/python -m pytest
+
+# Milvus takes some seconds to publish the smallest index; `make test` has a test of each thing that it does.
+test-servers: $(INSTALLED)
+	$(BIN)/python -m pytest -m servers
 
 # What docs/RELIABILITY.md and docs/FUZZING.md promise, tried for hours on two cores; `make test` tries a little of it.
 torture: $(INSTALLED)

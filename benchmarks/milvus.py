@@ -1,13 +1,12 @@
-"""A Milvus server beside this project's indexes: recall, one query, and queries under a filter.
+"""The index in a Milvus server beside those in files: recall, one query, and queries under a filter.
 
     pip install pymilvus milvus==2.3.5
     milvus-server --data DIR --proxy-port 19530
-    python -m benchmarks.milvus FOLDER [COUNT] [--server http://127.0.0.1:19530]
+    python -m benchmarks.milvus FOLDER [COUNT] [--server 127.0.0.1:19530]
 
-FOLDER holds a make_vectors.py, as for benchmarks.indexes. Contestants take turns query by query; read the ratios.
-Recall@10 is against FAISS's flat index of the float32 vectors. Milvus is asked at consistency Strong, as after a build,
-and Eventually. Under a filter a share of the images passes: by a scalar field inside Milvus, by ids with FAISS and with
-Milvus too where they are few.
+FOLDER holds a make_vectors.py, as for benchmarks.indexes. One collection is published as each kind, and the indexes are
+asked as a search asks them; contestants take turns query by query, so read the ratios. Recall@10 is against FAISS's
+flat index of the float32 vectors. A filter is given as a search gives it: the ids that SQL finds, and the condition.
 """
 
 from __future__ import annotations
@@ -17,120 +16,115 @@ import runpy
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import faiss
-import numpy as np
-from pymilvus import DataType, MilvusClient
 
-from benchmarks.indexes import K, published, recall, take_turns
-from search.index import Ids, Vectors
+from benchmarks.indexes import Ask, K, recall, take_turns
+from search.changes import Changes, FileStamp, NewImage
+from search.collection import Collection
+from search.filters import Filter
+from search.index import VectorIndex, Vectors
+from search.milvus_place import MilvusPlace
+from search.milvus_server import connect
+from search.types import EncoderIdentity, Facts, IndexPolicy
 
 NAME = "benchmark"
-QUERIES = 30
-SHARES = (0.5, 0.05, 0.005)
-FEW = 5_000
-"""So many ids are asked for one by one in an expression."""
+QUERIES = 200
+TIMED = 30
+BACKGROUND = 100
+FILTERS = ("width<=500", "width<=50", "width<=5")
+"""Of widths from 1 to 1,000: a half, a twentieth and a two-hundredth of the images."""
 
 _ROWS_A_TIME = 5_000
-_KINDS = {"FLAT": ({}, {}), "HNSW": ({"M": 32, "efConstruction": 200}, {"ef": 512})}
-"""Kinds of Milvus's index: how they are built, how they are searched."""
-
-Ask = Callable[[Vectors], Ids]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("count", type=int, nargs="?", default=100_000)
-    parser.add_argument("--server", default="http://127.0.0.1:19530")
+    parser.add_argument("--server", default="127.0.0.1:19530")
     arguments = parser.parse_args()
     rows, images, texts = runpy.run_path(str(arguments.folder / "make_vectors.py"))["make"](arguments.count)
+    print(f"{len(rows):,} vectors of {rows.shape[1]} dimensions, {faiss.omp_get_max_threads()} threads")
     flat = faiss.IndexFlatIP(rows.shape[1])
     flat.add(rows)
-    client = MilvusClient(uri=arguments.server)
-    print(f"{len(rows):,} vectors of {rows.shape[1]} dimensions, {faiss.omp_get_max_threads()} threads")
+    url = f"milvus+http://{arguments.server}/{NAME}"
+    kinds = ["exact", "scan", f"{url}?type=FLAT", f"{url}?type=IVF_FLAT"]
     with tempfile.TemporaryDirectory() as folder:
-        indexes = published(rows, Path(folder))
-        for kind in _KINDS:
-            fill(client, kind, rows)
-        asks: dict[str, Ask] = {
-            f"FAISS, {kind}": lambda queries, index=index: index.search(queries, K).ids  # type: ignore[misc]
-            for kind, index in indexes.items()
-        }
-        for kind in _KINDS:
-            for level in ("Strong", "Eventually"):
-                asks[f"Milvus, {kind}, {level}"] = lambda queries, kind=kind, level=level: ask(  # type: ignore[misc]
-                    client, kind, queries, level
-                )
-        times = take_turns(asks, texts[:QUERIES])
-        for name, answer in asks.items():
-            shares = [recall(answer(queries), flat.search(queries, K)[1]) for queries in (texts, images)]
-            print(f"{name:28} recall {shares[0]:.4f} {shares[1]:.4f}  {1000 * statistics.median(times[name]):8.1f} ms")
-        scan = indexes["scan"]
-        for share in SHARES:
-            under_a_filter(client, lambda queries, ids: scan.search(queries, K, ids).ids, flat, texts[:QUERIES], share)
-    for kind in _KINDS:
-        client.drop_collection(f"{NAME}_{kind}")
+        identity = EncoderIdentity.claim("benchmark", rows.shape[1])
+        with closing(Collection.create(Path(folder) / "collection", identity)) as collection:
+            fill(collection, rows)
+            collection.keep_background(texts[-BACKGROUND:])
+            indexes = dict(published(collection, kinds))
+            ask_all(indexes, flat, images[:QUERIES], texts[:QUERIES])
+            for written in FILTERS:
+                ask_filtered(collection, indexes, flat, texts[:TIMED], Filter.parse(written))
+    drop(MilvusPlace.read(url))
 
 
-def fill(client: MilvusClient, kind: str, rows: Vectors) -> None:
-    """A collection of the rows under their places, with a number from 0 to 999 to filter by."""
-    started = time.perf_counter()
-    schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
-    schema.add_field("id", DataType.INT64, is_primary=True)
-    schema.add_field("number", DataType.INT64)
-    schema.add_field("vector", DataType.FLOAT_VECTOR, dim=rows.shape[1])
-    index = client.prepare_index_params()
-    index.add_index("vector", index_type=kind, metric_type="IP", params=_KINDS[kind][0])
-    client.drop_collection(f"{NAME}_{kind}")
-    client.create_collection(f"{NAME}_{kind}", schema=schema)
+def fill(collection: Collection, rows: Vectors) -> None:
+    """Images of the rows, whose ids are the places in `rows` from 1 on."""
     for start in range(0, len(rows), _ROWS_A_TIME):
-        some = rows[start : start + _ROWS_A_TIME]
-        client.insert(
-            f"{NAME}_{kind}",
-            [{"id": id_, "number": id_ * 7919 % 1000, "vector": row} for id_, row in enumerate(some, start)],
-        )
-    client.flush(f"{NAME}_{kind}")
-    client.create_index(f"{NAME}_{kind}", index)
-    client.load_collection(f"{NAME}_{kind}")
-    print(f"build: Milvus, {kind} {time.perf_counter() - started:.1f} s", flush=True)
+        added = [
+            NewImage(FileStamp(f"/{place}", 1, 1), b"", Facts(place * 7919 % 1000 + 1, 1, "JPEG"), row)
+            for place, row in enumerate(rows[start : start + _ROWS_A_TIME], start)
+        ]
+        collection.catalog.apply(Changes(added=added))
 
 
-def ask(client: MilvusClient, kind: str, queries: Vectors, level: str, where: str = "") -> Ids:
-    found = client.search(
-        f"{NAME}_{kind}",
-        list(queries),
-        limit=K,
-        filter=where,
-        consistency_level=level,
-        search_params={"metric_type": "IP", "params": _KINDS[kind][1]},
-    )
-    return np.array([[hit["id"] for hit in hits] for hits in found])
+def published(collection: Collection, kinds: list[str]) -> Iterator[tuple[str, VectorIndex]]:
+    """The index of each kind, as one that was published last; those before it stay open."""
+    for kind in kinds:
+        started = time.perf_counter()
+        with collection.writing():
+            collection.publish(IndexPolicy(kind))
+        facts, index = collection.published().facts["images"], collection.index("images")
+        print(f"published: {facts} {time.perf_counter() - started:.1f} s", flush=True)
+        yield index.kind, index
 
 
-def under_a_filter(
-    client: MilvusClient, scan: Callable[[Vectors, Ids], Ids], flat: faiss.IndexFlatIP, texts: Vectors, share: float
-) -> None:
-    """Of `share` of the rows, the K nearest."""
-    among = np.array([place for place in range(flat.ntotal) if place * 7919 % 1000 < 1000 * share])
-    where = f"number < {int(1000 * share)}"
+def ask_all(indexes: dict[str, VectorIndex], flat: faiss.IndexFlatIP, images: Vectors, texts: Vectors) -> None:
     asks: dict[str, Ask] = {
-        "FAISS, by ids": lambda queries: scan(queries, among),
-        "Milvus, FLAT, by a field": lambda queries: ask(client, "FLAT", queries, "Eventually", where),
-        "Milvus, HNSW, by a field": lambda queries: ask(client, "HNSW", queries, "Eventually", where),
+        kind: lambda queries, index=index: index.search(queries, K).ids - 1  # type: ignore[misc]
+        for kind, index in indexes.items()
     }
-    if len(among) <= FEW:
-        ids = f"id in {among.tolist()}"
-        asks["Milvus, FLAT, by ids"] = lambda queries: ask(client, "FLAT", queries, "Eventually", ids)
-    true = flat.search(texts, K, params=faiss.SearchParameters(sel=faiss.IDSelectorBatch(among)))[1]  # type: ignore[call-arg]
-    times = take_turns(asks, texts)
-    for name, answer in asks.items():
-        print(
-            f"{len(among):7,} pass  {name:26} recall {recall(answer(texts), true):.4f}  "
-            f"{1000 * statistics.median(times[name]):8.1f} ms"
+    times = take_turns(asks, texts[:TIMED])
+    for kind, ask in asks.items():
+        shares = [recall(ask(queries), flat.search(queries, K)[1]) for queries in (texts, images)]
+        print(f"{kind:18} recall {shares[0]:.4f} {shares[1]:.4f}  {1000 * statistics.median(times[kind]):8.1f} ms")
+
+
+def ask_filtered(
+    collection: Collection, indexes: dict[str, VectorIndex], flat: faiss.IndexFlatIP, texts: Vectors, where: Filter
+) -> None:
+    among = collection.catalog.matching(where, "images")
+    asks: dict[str, Ask] = {
+        kind: lambda queries, index=index: (  # type: ignore[misc]
+            index.search(queries, K, among, where=where.conditions).ids - 1
         )
+        for kind, index in indexes.items()
+    }
+    chosen = faiss.SearchParameters(sel=faiss.IDSelectorBatch(among - 1))  # type: ignore[call-arg]
+    true = flat.search(texts, K, params=chosen)[1]
+    times = take_turns(asks, texts)
+    for kind, ask in asks.items():
+        print(
+            f"{len(among):7,} pass  {kind:18} recall {recall(ask(texts), true):.4f}  "
+            f"{1000 * statistics.median(times[kind]):8.1f} ms"
+        )
+
+
+def drop(place: MilvusPlace) -> None:
+    """Take what was published out of the server."""
+    client = connect(place)
+    for name in client.list_collections():
+        if name.startswith(f"{place.name}_"):
+            for alias in client.describe_collection(name)["aliases"]:
+                client.drop_alias(alias)
+            client.drop_collection(name)
 
 
 if __name__ == "__main__":

@@ -18,9 +18,11 @@ from indexer.scan import scan
 from indexer.stage import LocalStage, MakeStage
 from search.classify import make_classifier
 from search.errors import CollectionError
+from search.index_place import require_place
+from search.kinds import Publication
 from search.loader import Loader
 from search.prompts import Label, templates_of
-from search.types import EncoderIdentity, Root
+from search.types import EncoderIdentity, IndexPolicy, Root
 
 if TYPE_CHECKING:
     from search.encoder import Encoder
@@ -46,6 +48,19 @@ def pictures_of(arguments: Namespace) -> list[str]:
 def loader_for(arguments: Namespace) -> Loader:
     """What loads encoders as the options say."""
     return loader_of(arguments.device, arguments.runtime, tell=say.note)
+
+
+def index_policy(last: Publication, arguments: Namespace) -> IndexPolicy:
+    """What is asked now of the index, and for the rest what was asked before.
+
+    Raises CollectionError where it shall be in a server that is not there, or has another one under that name.
+    """
+    kind = arguments.index or last.policy.kind
+    least = last.policy.min_recall if arguments.min_recall is None else arguments.min_recall
+    policy = IndexPolicy(kind, least)
+    if policy != last.policy:
+        require_place(policy, last)
+    return policy
 
 
 def stage_for(arguments: Namespace) -> AbstractContextManager[MakeStage]:

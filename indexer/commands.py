@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from tqdm import tqdm
 
 from indexer import measure, say, say_measured
-from indexer.asked import loader_for, options_of, root_of, stage_for
+from indexer.asked import index_policy, loader_for, options_of, root_of, stage_for
 from indexer.build import build as run_build
 from indexer.classify_commands import classify as classify
 from indexer.duplicate_commands import duplicates as duplicates
@@ -34,7 +34,7 @@ from search.exit_codes import INTERRUPTED, NO, OK
 from search.models import MODELS, Hub, local_models
 from search.published import check, text_cosines
 from search.settings import Settings
-from search.types import IndexPolicy, Root
+from search.types import Root
 from search.verify import repair
 from search.verify import verify as find_problems
 
@@ -170,7 +170,7 @@ def _run(
         options_of(arguments),
         split_captions=arguments.long_captions == "split",
         keypoints=arguments.keypoints,
-        index=_index_policy(collection.published().policy, arguments),
+        index=index_policy(collection.published(), arguments),
         allow_mass_removal=arguments.allow_mass_removal,
     )
     with tqdm(unit=" images", disable=None, dynamic_ncols=True) as bar:
@@ -183,13 +183,6 @@ def _run(
         return run_build(
             collection, roots, load, options=asked, progress=show, stop=stop, make_stage=make_stage, tell=say.note
         )
-
-
-def _index_policy(last: IndexPolicy, arguments: Namespace) -> IndexPolicy:
-    """What is asked now, and for the rest what was asked before."""
-    return IndexPolicy(
-        arguments.index or last.kind, last.min_recall if arguments.min_recall is None else arguments.min_recall
-    )
 
 
 def _tell(report: Report, arguments: Namespace) -> int:

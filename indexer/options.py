@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from search.errors import CollectionError
+from search.milvus_place import MilvusPlace, is_milvus
 from search.prompts import PLACE, PLAIN, TEMPLATE_SETS
 from search.settings import KEYPOINTS, MAX_KEYPOINTS, MAX_MEGAPIXELS, Settings
 from search.types import DUPLICATE_KINDS, INDEX_KINDS, MIN_RECALL, PRECISIONS, RUNTIMES
@@ -109,9 +111,11 @@ def templates_option(verb: argparse.ArgumentParser) -> None:
 def index_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--index",
-        choices=INDEX_KINDS,
-        help="compare every vector, or scan codes of them and compare the best again; auto, the default for a new "
-        "collection, chooses by size and measured recall; remembered",
+        type=index_kind,
+        metavar="KIND",
+        help="exact, scan or auto: compare every vector, or scan codes of them and compare the best again; auto, the "
+        "default for a new collection, chooses by size and measured recall. Or a URL such as "
+        "milvus+http://host:19530/name, for an index in a Milvus server; remembered",
     )
     verb.add_argument(
         "--min-recall",
@@ -144,6 +148,21 @@ def duplicates_options(verb: argparse.ArgumentParser) -> None:
     form.add_argument("--json", action="store_true", help="the result as one JSON object")
     form.add_argument("--csv", action="store_true", help="a row for each image, with the number of its group")
     form.add_argument("--paths", action="store_true", help="the paths of all but the best of each group, a line each")
+
+
+def index_kind(text: str) -> str:
+    """A kind of index in files, or the URL of one in a Milvus server."""
+    if is_milvus(text):
+        try:
+            MilvusPlace.read(text)
+        except CollectionError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+    elif text not in INDEX_KINDS:
+        kinds = ", ".join(INDEX_KINDS)
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is none of {kinds}, nor a URL such as milvus+http://host:19530/name"
+        )
+    return text
 
 
 def share(text: str) -> float:

@@ -63,7 +63,8 @@ def status(facts: dict[str, Any]) -> str:
         f"texts       {facts['texts']:,}",
         *([f"tags        {_tagged(facts['tags'])}"] if facts["tags"]["labels"] else []),
         f"features    {_featured(**facts['local_features'])}",
-        f"index       {facts['index']}, {_recalls(facts['recall'])}generation {facts['generation']}"
+        f"index       {facts['index']}, {_in_server(facts['index_url'])}{_recalls(facts['recall'])}"
+        f"generation {facts['generation']}"
         + ("" if facts["published"] else "; not up to date: run python -m indexer update"),
         f"on disk     {sizes}",
         *(f"folder      {root['path']}" + _rules(root) for root in facts["roots"]),
@@ -76,6 +77,10 @@ def status(facts: dict[str, Any]) -> str:
 
 def _featured(images: int, size_bytes: int) -> str:
     return f"local ones of {images:,} images, {_megabytes(size_bytes)} of the catalog"
+
+
+def _in_server(url: str | None) -> str:
+    return f"in {url}, " if url else ""
 
 
 def _recalls(recall: dict[str, dict[str, float]]) -> str:

@@ -22,6 +22,8 @@ def facts_of(collection: Collection) -> dict[str, Any]:
     counts = catalog.counts()
     settings = Settings.from_environment()
     exports = Exports.of(settings.cache, identity)
+    published = collection.published()
+    index = published.facts.get("images")
     return {
         "collection": str(collection.directory),
         "model": identity.model,
@@ -35,7 +37,8 @@ def facts_of(collection: Collection) -> dict[str, Any]:
         "texts": counts["texts"],
         "tags": tag_facts(collection),
         "local_features": catalog.features.totals()._asdict(),
-        "index": collection.index("images").kind,
+        "index": index.kind if index else collection.index("images").kind,
+        "index_url": published.served.url if published.served else None,
         "recall": {target: collection.recall(target) for target in TARGETS},
         "generation": state.generation,
         "published": state.changes == state.published_changes,

@@ -21,7 +21,7 @@ from search.catalog import Catalog
 from search.changes import Caption, Changes, NewImage
 from search.collection import Collection
 from search.errors import BadImport
-from search.types import EncoderIdentity
+from search.types import EncoderIdentity, IndexPolicy
 
 ROWS_A_TRANSACTION = 4096
 
@@ -70,11 +70,16 @@ def check(shards: Sequence[Files], dim: int, catalog: Catalog | None) -> int:
 
 
 def import_files(
-    collection: Collection, shards: Sequence[Files], *, progress: Progress, stop: threading.Event
+    collection: Collection,
+    shards: Sequence[Files],
+    *,
+    index: IndexPolicy | None = None,
+    progress: Progress,
+    stop: threading.Event,
 ) -> Report:
-    """Add the rows that the collection does not hold yet, and publish. The caller holds `writing()` and has checked.
+    """Add the rows that the collection does not hold yet, and publish as `index` says, or as the last time.
 
-    After any end the same call goes on from there.
+    The caller holds `writing()` and has checked. After any end the same call goes on from there.
     """
     report, started, started_at = Report(), time.perf_counter(), datetime.now(UTC).replace(tzinfo=None)
     catalog = collection.catalog
@@ -89,7 +94,7 @@ def import_files(
         if stop.is_set():
             report.interrupted = True
             break
-    collection.publish_if_changed()
+    collection.publish_if_changed(index)
     report.seconds = time.perf_counter() - started
     if report.wrote:
         catalog.record_run(started_at, report.to_dict())

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from tqdm import tqdm
 
 from indexer import say
+from indexer.asked import index_policy
 from indexer.export import export_files, export_set
 from indexer.layouts import Files, files_in, is_set, shards_in
 from indexer.opening import Tell, identity_of
@@ -31,7 +32,8 @@ def import_(arguments: Namespace) -> int:
     shards = _shards(arguments)
     collection = _open(arguments.collection, shards, model=arguments.model, catalog=arguments.catalog, tell=say.note)
     with closing(collection), collection.writing(), stop_on_signals() as stop, _bar() as bar:
-        report = import_files(collection, shards, progress=bar.update, stop=stop)
+        index = index_policy(collection.published(), arguments)
+        report = import_files(collection, shards, index=index, progress=bar.update, stop=stop)
     say.result(report.to_dict(), say.report(report), arguments)
     return INTERRUPTED if report.interrupted else OK
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from indexer.options import catalog_option
+from indexer.options import catalog_option, index_options
 
 LAYOUTS = (OWN, CLIP_RETRIEVAL) = ("own", "clip-retrieval")
 
@@ -16,6 +16,7 @@ def import_options(verb: argparse.ArgumentParser) -> None:
         "--model", metavar="M", help="whose vectors these are, as for build; it need not be on this machine"
     )
     catalog_option(verb)
+    index_options(verb)
 
 
 def export_options(verb: argparse.ArgumentParser) -> None:

@@ -5,25 +5,24 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from search.background import load_background, save_background
 from search.catalog import Catalog
 from search.catalog_place import catalog_place, create_catalog, open_catalog
-from search.changes import STORED
 from search.errors import CollectionError, EncoderMismatch
 from search.exact_index import ExactIndex
 from search.files import make_folder, total_bytes
-from search.index import REPAIR, Ids, VectorIndex, Vectors
-from search.index_recall import make_probes
-from search.kinds import Publication, choose, open_index
+from search.index import REPAIR, VectorIndex, Vectors
+from search.index_place import announce, index_file, make_indexes, open_indexes
+from search.kinds import Publication
 from search.lock import write_lock
 from search.records import State
 from search.seals import Seal
+from search.source import Source
 from search.types import TARGETS, EncoderIdentity, IndexPolicy, Target
 from search.vocabulary import Vocabulary
 
@@ -45,6 +44,7 @@ class Collection:
         self.directory = directory
         self.catalog = catalog
         self.identity = catalog.identity()
+        self._source = Source(catalog, self.identity.dim)
         self._refreshing = threading.Lock()
         self._live: tuple[int, dict[Target, VectorIndex]] = (-1, {})
         self._keypoints: tuple[int, KeypointIndex | None] = (-1, None)
@@ -134,7 +134,7 @@ class Collection:
 
     def tag(self, vocabulary: Vocabulary) -> None:
         """Tag every image by `vocabulary`, in place of the tags that there are. The caller is the only writer."""
-        self.catalog.tags.replace(vocabulary, self._vectors("images"))
+        self.catalog.tags.replace(vocabulary, self._source.vectors("images"))
 
     def publish(self, policy: IndexPolicy | None = None) -> None:
         """Make the indexes again from the catalog and name them as live. The caller is the only writer.
@@ -142,24 +142,22 @@ class Collection:
         `policy` says what they shall be; None is the same as the last time. New images are tagged before they can be
         found, so that none with a sensitive tag is shown in between.
         """
-        self.catalog.tags.extend(partial(self._vectors, "images"))
+        self.catalog.tags.extend(partial(self._source.vectors, "images"))
         state = self.catalog.state()
         policy, generation = policy or self.published().policy, state.generation + 1
-        exact = {target: ExactIndex.build(self.identity.dim, self._vectors(target)) for target in TARGETS}
-        made, background = Publication(policy), self.background()
-        for target in TARGETS:
-            probes = make_probes(target, exact, background)
-            index, made.facts[target] = choose(exact[target], policy, probes, self._last_index(target))
-            made.seals[target] = index.save(self.index_file(target, generation))
-        made.seals.update(self._publish_keypoints(generation))
+        last, source = self._last_publication(), replace(self._source, background=self.background())
+        keypoints = self._publish_keypoints(generation, last)
+        made = make_indexes(self.directory, source, policy, generation, last=last, last_index=self._last_index)
+        made.seals.update(keypoints)
         self.catalog.publish(generation, state.changes, made.to_dict())
         self._remove_all_but(generation)
+        announce(made)
 
     def publish_if_changed(self, policy: IndexPolicy | None = None) -> None:
         """Publish unless the live indexes hold the catalog's vectors already, as `policy` asks for them."""
         state, live = self.catalog.state(), self.published()
         changed = state.changes != state.published_changes or policy not in (None, live.policy)
-        sealed = {*TARGETS, "keypoints"} if self.catalog.features.any() else {*TARGETS}
+        sealed = {*(() if live.served else TARGETS), *(("keypoints",) if self.catalog.features.any() else ())}
         if changed or (state.generation and not sealed <= live.seals.keys()):  # by an older release
             self.publish(policy)
 
@@ -181,23 +179,22 @@ class Collection:
             "thumbnails": total_bytes((self.directory / THUMBNAILS).rglob("*.*")),
         }
 
-    def index_file(self, target: Target, generation: int) -> Path:
-        return self.directory / f"{target}-{generation:08d}.faiss"
+    def index_file(self, of: str, generation: int) -> Path:
+        """Of a target, or of the `keypoints`."""
+        return index_file(self.directory, of, generation)
 
-    def keypoints_file(self, generation: int) -> Path:
-        return self.directory / f"keypoints-{generation:08d}.faiss"
-
-    def _publish_keypoints(self, generation: int) -> dict[str, Seal]:
+    def _publish_keypoints(self, generation: int, before: Publication) -> dict[str, Seal]:
         if not self.catalog.features.any():
             return {}
         from search.keypoint_index import KeypointIndex  # OpenCV, which no search by an embedding needs
 
         try:
-            sealed = "keypoints" in self.published().seals
-            last = self._open_keypoints(generation - 1, mapped=False) if sealed else None
+            last = self._open_keypoints(generation - 1, mapped=False) if "keypoints" in before.seals else None
         except CollectionError:
             last = None
-        return {"keypoints": KeypointIndex.of(self.catalog.features, last).save(self.keypoints_file(generation))}
+        return {
+            "keypoints": KeypointIndex.of(self.catalog.features, last).save(self.index_file("keypoints", generation))
+        }
 
     def _open_keypoints(self, generation: int, *, mapped: bool = True) -> KeypointIndex | None:
         """The index of that generation; None where it has none, or is not the live one any more."""
@@ -208,15 +205,18 @@ class Collection:
             return None
         seal = Publication.from_dict(known).seals.get("keypoints")
         try:
-            return KeypointIndex.open(self.keypoints_file(generation), seal, mapped=mapped)
+            return KeypointIndex.open(self.index_file("keypoints", generation), seal, mapped=mapped)
         except FileNotFoundError:
             if seal is None or self.catalog.state().generation != generation:
                 return None
             raise CollectionError(f"{self.directory} has lost its index of local features: {REPAIR}") from None
 
-    def _vectors(self, target: Target, after: int = 0) -> Iterator[tuple[Ids, Vectors]]:
-        for ids, stored, _ in self.catalog.vectors(target, after):
-            yield ids, np.frombuffer(b"".join(stored), STORED).reshape(len(ids), -1)
+    def _last_publication(self) -> Publication:
+        """What is known of the live indexes; nothing, where that is damaged."""
+        try:
+            return self.published()
+        except CollectionError:
+            return Publication()
 
     def _last_index(self, target: Target) -> VectorIndex | None:
         """The live index, if it is in order: what is published next can do without."""
@@ -232,9 +232,8 @@ class Collection:
         live, known = self.catalog.publication()
         if live != generation:
             return None
-        seals = Publication.from_dict(known).seals
         try:
-            return {target: open_index(self.index_file(target, generation), seals.get(target)) for target in TARGETS}
+            return open_indexes(self.directory, Publication.from_dict(known), generation, self.identity.dim)
         except FileNotFoundError:
             if self.catalog.state().generation != generation:
                 return None
@@ -242,7 +241,7 @@ class Collection:
 
     def _remove_all_but(self, generation: int) -> None:
         """Remove what older generations and interrupted publications left. Readers keep what they have mapped."""
-        live = {self.keypoints_file(generation), *(self.index_file(target, generation) for target in TARGETS)}
+        live = {self.index_file(of, generation) for of in ("keypoints", *TARGETS)}
         for kind in ("published", "keypoints", *TARGETS):  # older releases noted in a file what they had published
             for file in self.directory.glob(f"{kind}-*"):
                 if file not in live:

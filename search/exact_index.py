@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.errors import CollectionError
+from search.expression import Condition
 from search.files import replacing
 from search.index import Ids, Neighbours, Vectors, checked
 from search.seals import Seal
@@ -72,6 +73,7 @@ class ExactIndex:
         return made
 
     def save(self, file: Path) -> Seal:
+        """Write the file whole: it is on the disk under its name, or it is not there. The seal leaves the rows out."""
         with replacing(file) as aside:
             write(self._index, aside, file)
             end = aside.stat().st_size - self.ids.nbytes - _COUNT_BYTES - self._bytes_after_rows
@@ -82,7 +84,15 @@ class ExactIndex:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def search(self, queries: Vectors, k: int, among: Ids | None = None, *, exact: bool = True) -> Neighbours:  # noqa: ARG002
+    def search(
+        self,
+        queries: Vectors,
+        k: int,
+        among: Ids | None = None,
+        *,
+        where: Sequence[Condition] = (),  # noqa: ARG002
+        exact: bool = True,  # noqa: ARG002
+    ) -> Neighbours:
         queries = checked(queries, self.rows.d)
         if among is None:
             return self._scanned(queries, k, None)

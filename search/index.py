@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from search.seals import Seal
+from search.expression import Condition
 
 Vectors = NDArray[np.float32]
 Ids = NDArray[np.int64]
@@ -27,16 +27,25 @@ class Neighbours(NamedTuple):
 
 
 class VectorIndex(Protocol):
-    """Derived from the catalog, published as one file, memory-mapped by readers."""
+    """Derived from the catalog, published whole, never changed: a file that readers map, or what a server has."""
 
     kind: str
 
     def __len__(self) -> int: ...
 
-    def search(self, queries: Vectors, k: int, among: Ids | None = None, *, exact: bool = False) -> Neighbours:
-        """The k nearest of each of the (n, dim) unit rows, of all vectors or of those with the ids `among`.
+    def search(
+        self,
+        queries: Vectors,
+        k: int,
+        among: Ids | None = None,
+        *,
+        where: Sequence[Condition] = (),
+        exact: bool = False,
+    ) -> Neighbours:
+        """The k nearest of each of the (n, dim) unit rows, of all vectors or of those with the ids `among`, ascending.
 
-        Among some ids, and where `exact` is asked for, none is missed, whatever the kind.
+        Among some ids, and where `exact` is asked for, none is missed, whatever the kind. `where` are conditions that
+        the images of `among` satisfy, for an index that can make use of them.
         """
         ...
 
@@ -46,10 +55,6 @@ class VectorIndex(Protocol):
 
     def rounded(self, rows: Vectors) -> Vectors:
         """(n, dim) rows as the index would hold them."""
-        ...
-
-    def save(self, file: Path) -> Seal:
-        """Write the file whole: it is on the disk under its name, or it is not there. The seal leaves the rows out."""
         ...
 
 

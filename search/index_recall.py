@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from search.exact_index import ExactIndex
 from search.index import Ids, VectorIndex, Vectors
 from search.types import Target
 
 K = 10
 
-_PROBES = 100
+PROBES = 100
 """Queries of each kind, so a neighbour that is missed is a thousandth."""
 
 _ROUNDING = 1e-6
@@ -29,14 +28,22 @@ class Probes(NamedTuple):
     own: Ids
 
 
-def make_probes(target: Target, indexes: Mapping[Target, ExactIndex], background: Vectors | None) -> dict[str, Probes]:
+class Sampled(Protocol):
+    """Vectors of which some can be had."""
+
+    def sample(self, count: int) -> tuple[Ids, Vectors]:
+        """Ids, (n,), and their rows, (n, dim)."""
+        ...
+
+
+def make_probes(target: Target, indexes: Mapping[Target, Sampled], background: Vectors | None) -> dict[str, Probes]:
     """Pictures of the collection, and its captions or else the background texts, as queries for `target`, by modality.
 
     What the target holds itself does not find itself.
     """
-    rows: dict[str, tuple[Target, Ids, Vectors]] = {"image": ("images", *indexes["images"].sample(_PROBES))}
-    rows["text"] = ("texts", *indexes["texts"].sample(_PROBES))
-    if len(rows["text"][1]) < _PROBES and background is not None:
+    rows: dict[str, tuple[Target, Ids, Vectors]] = {"image": ("images", *indexes["images"].sample(PROBES))}
+    rows["text"] = ("texts", *indexes["texts"].sample(PROBES))
+    if len(rows["text"][1]) < PROBES and background is not None:
         rows["text"] = ("texts", np.full(len(background), NOBODY), background)
     return {
         modality: Probes(vectors, ids if source == target else np.full(len(ids), NOBODY))

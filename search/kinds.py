@@ -28,13 +28,34 @@ _TRAINING_ROWS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
+class Served:
+    """The `names` of collections in a Milvus server, which make up the index at `url`; `ended` is when (Unix time)
+    another one took its place.
+    """
+
+    url: str
+    names: dict[Target, str] = field(default_factory=dict)
+    ended: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Publication:
-    """What the indexes of one generation were asked to be, what they are, and the seals of their files."""
+    """What the indexes of one generation were asked to be, what they are, and the seals of their files.
+
+    `served` are those in a Milvus server, `superseded` what servers still have of the generations before.
+    """
 
     policy: IndexPolicy = field(default_factory=IndexPolicy)
     facts: dict[Target, IndexFacts] = field(default_factory=dict)
     seals: dict[str, Seal] = field(default_factory=dict)
     """By target, and that of the local features under `keypoints`."""
+    served: Served | None = None
+    superseded: list[Served] = field(default_factory=list)
+
+    @property
+    def names(self) -> dict[Target, str]:
+        """The collections of `served`."""
+        return self.served.names if self.served else {}
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -47,7 +68,9 @@ class Publication:
         try:
             facts = {target: IndexFacts(**one) for target, one in known["facts"].items()}
             seals = {target: Seal(**one) for target, one in known.get("seals", {}).items()}
-            return cls(IndexPolicy(**known["policy"]), facts, seals)
+            served = Served(**known["served"]) if known.get("served") else None
+            superseded = [Served(**one) for one in known.get("superseded", ())]
+            return cls(IndexPolicy(**known["policy"]), facts, seals, served, superseded)
         except (LookupError, TypeError, AttributeError) as error:
             raise CollectionError(f"what the catalog knows of its indexes is damaged: {REPAIR}") from error
 

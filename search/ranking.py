@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from search.errors import BadQuery
+from search.expression import Condition
 from search.index import Ids, VectorIndex, Vectors
 
 Neighbour = tuple[float, int]
@@ -46,16 +47,24 @@ def rounding(dim: int) -> float:
     return 2.0**-10 / math.sqrt(dim)
 
 
-def rank(index: VectorIndex, query: Vectors, count: int, among: Ids | None, *, exact: bool = False) -> list[Neighbour]:
+def rank(
+    index: VectorIndex,
+    query: Vectors,
+    count: int,
+    among: Ids | None,
+    *,
+    where: Sequence[Condition] = (),
+    exact: bool = False,
+) -> list[Neighbour]:
     """The `count` nearest by the scores of the index, nearest first, equal ones by id; and all that may be as near.
 
-    `among`, sorted ids, are all that count; None for the whole index. Fewer come only where there are no more.
-    With `exact` every vector is compared, whatever the kind of the index.
+    `among`, sorted ids, are all that count, and all satisfy `where`; None for the whole index. Fewer come only where
+    there are no more. With `exact` every vector is compared, whatever the kind of the index.
     """
     size = len(index) if among is None else len(among)
     asked = count + count // 8 + 8
     while True:
-        scores, ids = index.search(query[np.newaxis], asked, among, exact=exact)
+        scores, ids = index.search(query[np.newaxis], asked, among, where=where, exact=exact)
         found = [(score, id_) for score, id_ in zip(scores[0].tolist(), ids[0].tolist(), strict=True) if id_ >= 0]
         nearest = candidates(found, count, len(query))
         if len(nearest) < len(found) or asked >= size:

@@ -8,12 +8,14 @@ the strong axes get nearly all of them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import faiss
 import numpy as np
 
 from search.exact_index import ExactIndex, around, inside, one_thread, threads_for
+from search.expression import Condition
 from search.index import Ids, Neighbours, Vectors, checked
 
 MOST_DIMS = 512
@@ -69,10 +71,18 @@ class ScanIndex(ExactIndex):
     def candidates(self, count: int) -> None:
         self._refined.k_factor = count / _FACTOR_OF
 
-    def search(self, queries: Vectors, k: int, among: Ids | None = None, *, exact: bool = False) -> Neighbours:
+    def search(
+        self,
+        queries: Vectors,
+        k: int,
+        among: Ids | None = None,
+        *,
+        where: Sequence[Condition] = (),
+        exact: bool = False,
+    ) -> Neighbours:
         candidates = self.candidates + CANDIDATES_A_HIT * k
         if exact or among is not None or EXACT_SHARE * candidates > len(self):
-            return super().search(queries, k, among)
+            return super().search(queries, k, among, where=where)
         factor = faiss.IndexRefineSearchParameters(k_factor=candidates / k)  # type: ignore[call-arg]
         with threads_for(queries):
             return self.named(queries, *self._refined.search(checked(queries, self.rows.d), k, params=factor))

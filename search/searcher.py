@@ -198,7 +198,14 @@ class Searcher:
         while True:
             wanted = before + take
             with timed("index", self._observe):
-                near = rank(asked.live[0], asked.ranking, way.wider * wanted, way.among, exact=way.exact)
+                near = rank(
+                    asked.live[0],
+                    asked.ranking,
+                    way.wider * wanted,
+                    way.among,
+                    where=where.conditions,
+                    exact=way.exact,
+                )
                 hit_ids = way.hits([id_ for _, id_ in near])
             shown = [item for item in near if item[1] in hit_ids and item[1] not in asked.without]
             with timed("hydrate", self._observe):

@@ -13,7 +13,9 @@ from search.catalog_place import CATALOG_FILE, catalog_place
 from search.collection import Collection
 from search.errors import BadImport, CollectionError
 from search.files import file_digest, make_folder, replacing, sync_folder
+from search.kinds import Publication
 from search.sqlite import copy
+from search.types import IndexPolicy
 
 MANIFEST = "snapshot.json"
 
@@ -66,11 +68,20 @@ def restore_snapshot(folder: Path, directory: Path) -> Collection:
             raise BadImport(f"{folder / manifest['file']} is damaged: its digest is not that of {MANIFEST}")
     made = Collection.open(aside)
     with made.writing():
+        _forget_server(made)
         made.publish()
     made.close()
     aside.replace(directory)
     sync_folder(directory.parent)
     return Collection.open(directory)
+
+
+def _forget_server(copy_of: Collection) -> None:
+    """An index in a server is that of the collection of which this is a copy; its own will be in files."""
+    state, known = copy_of.catalog.state(), copy_of.published()
+    if known.served or known.superseded:
+        forgotten = Publication(IndexPolicy(min_recall=known.policy.min_recall))
+        copy_of.catalog.publish(state.generation, state.published_changes, forgotten.to_dict())
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

@@ -182,9 +182,11 @@ def is_followed(path: str, roots: Iterable[Root]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class IndexPolicy:
-    """What is asked of the index: a kind, and the least recall@10 of one that does not compare everything."""
+    """What is asked of the index: a kind, or a URL of a Milvus server (milvus_place.py), and the least recall@10 of one
+    that does not compare everything.
+    """
 
-    kind: IndexKind = "auto"
+    kind: IndexKind | str = "auto"
     min_recall: float = MIN_RECALL
 
 

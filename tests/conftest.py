@@ -17,12 +17,13 @@ from indexer.build import Options, build
 from indexer.report import Report
 from indexer.roots import merge
 from search.collection import Collection
+from search.kinds import Publication
 from search.searcher import Searcher
 from search.settings import PROJECT
-from search.types import Root
+from search.types import IndexPolicy, Root
 from tests.browser import Browser
 from tests.colors import COLORS, ColorEncoder
-from tests.servers import Postgres, postgres_server
+from tests.servers import Milvus, Postgres, milvus_server, postgres_server
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -31,8 +32,10 @@ Build = Callable[..., Report]
 os.environ["IMAGE_SEARCH_RUNTIME"] = "torch"  # unless a test asks for the other: to export towers takes long
 
 
-STORAGES = ("sqlite", "postgres")
-"""Where the catalog of the fixture `collection` is in the tests of a module that is marked `storages`."""
+STORAGES = ("sqlite", "postgres", pytest.param("milvus", marks=pytest.mark.servers))
+"""Where the fixture `collection` keeps its catalog and its index, in the tests of a module that is marked `storages`:
+the catalog in SQLite or in PostgreSQL, with FAISS; in PostgreSQL, with Milvus.
+"""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -68,21 +71,37 @@ def postgres() -> Iterator[Postgres]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def milvus() -> Iterator[Milvus]:
+    with milvus_server() as server:
+        yield server
+
+
 @pytest.fixture
 def storage(request: pytest.FixtureRequest) -> str:
-    return getattr(request, "param", STORAGES[0])
+    return getattr(request, "param", "sqlite")
 
 
 @pytest.fixture
 def catalog_url(storage: str, request: pytest.FixtureRequest) -> str | None:
     """The URL of a place for a catalog; None for a file of the collection."""
-    return request.getfixturevalue("postgres").new_catalog() if storage == "postgres" else None
+    return None if storage == "sqlite" else request.getfixturevalue("postgres").new_catalog()
 
 
 @pytest.fixture
-def collection(tmp_path: Path, encoder: ColorEncoder, catalog_url: str | None) -> Iterator[Collection]:
+def index_url(storage: str, request: pytest.FixtureRequest) -> str | None:
+    """The URL of a place for an index; None for files of the collection."""
+    return request.getfixturevalue("milvus").new_index() if storage == "milvus" else None
+
+
+@pytest.fixture
+def collection(
+    tmp_path: Path, encoder: ColorEncoder, catalog_url: str | None, index_url: str | None
+) -> Iterator[Collection]:
     """An empty collection of the color encoder."""
     collection = Collection.create(tmp_path / "collection", encoder.identity, catalog=catalog_url)
+    if index_url:
+        collection.catalog.publish(0, 0, Publication(IndexPolicy(index_url)).to_dict())
     yield collection
     collection.close()
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
+import subprocess
 import tempfile
+import time
+import urllib.request
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -64,3 +69,110 @@ def postgres_server() -> Iterator[Postgres]:
         finally:
             postgres.kill()  # to stop it in order takes long, for files that go now
             server.cleanup()
+
+
+_PROMPT = {
+    "queryCoord.checkInterval": 50,
+    "queryCoord.distPullInterval": 50,
+    "queryCoord.checkHandoffInterval": 200,
+    "rootCoord.timeTickInterval": 20,
+    "proxy.timeTickInterval": 20,
+}
+"""What a server of large collections asks itself once a second, in milliseconds."""
+
+
+class Milvus:
+    """A Milvus server in one process, with what the package `milvus` brings. Each index has a name of its own."""
+
+    def __init__(self, package: Any, folder: Path) -> None:
+        port, etcd, peer, self._health = free_ports(4)
+        self.uri = f"http://127.0.0.1:{port}"
+        self._folder, self._indexes = folder, 0
+        self._process: subprocess.Popen[bytes] | None = None
+        config = package.MilvusServerConfig(data_dir=str(folder), proxy_port=port, etcd_port=etcd)
+        (folder / "etcd.yaml").write_text(
+            f"listen-client-urls: http://127.0.0.1:{etcd}\nadvertise-client-urls: http://127.0.0.1:{etcd}\n"
+            f"listen-peer-urls: http://127.0.0.1:{peer}\ninitial-advertise-peer-urls: http://127.0.0.1:{peer}\n"
+            f"initial-cluster: default=http://127.0.0.1:{peer}\n"
+        )
+        config.set("etcd.use.embed", f"true\n  config:\n    path: {folder}/etcd.yaml")
+        for name, milliseconds in _PROMPT.items():
+            config.set(name, milliseconds)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # a socket for each port that it finds taken
+            config.resolve()
+        package._initialize_data_files(folder)
+
+    def new_index(self, options: str = "") -> str:
+        """The URL of a place where no index is."""
+        self._indexes += 1
+        return f"milvus+{self.uri}/index_{self._indexes}{options}"
+
+    def client(self) -> Any:
+        from pymilvus import MilvusClient
+
+        return MilvusClient(uri=self.uri)
+
+    def kill(self) -> None:
+        """kill -9 of the server; nothing where it does not run."""
+        if self._process:
+            self._process.kill()
+            self._process.wait(10)
+            self._process = None
+
+    def start(self) -> None:
+        """Return when it answers; nothing where it runs."""
+        if self._process:
+            return
+        own = {
+            "DEPLOY_MODE": "STANDALONE",
+            "METRICS_PORT": str(self._health),
+            "MILVUS_RUN_DIR": str(self._folder / "run"),
+            "LD_LIBRARY_PATH": str(self._folder / "bin"),
+        }
+        for _ in range(5):  # what a killed one left may hold a new one up
+            with (self._folder / "logs" / "output.log").open("ab") as output:
+                self._process = subprocess.Popen(
+                    [self._folder / "bin" / "milvus", "run", "standalone"],
+                    cwd=self._folder,
+                    env=os.environ | own,
+                    stdout=output,
+                    stderr=output,
+                )
+            if self._answers(self._process):
+                return
+            self._process = None
+        raise TimeoutError(f"the Milvus server does not start: {self._folder}/logs")
+
+    def _answers(self, process: subprocess.Popen[bytes]) -> bool:
+        """Whether it answers, now or in a while; or has ended."""
+        while process.poll() is None:
+            with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{self._health}/healthz") as answer:
+                if b"OK" in answer.read():
+                    return True
+            time.sleep(0.1)
+        time.sleep(2)
+        return False
+
+
+@contextmanager
+def milvus_server() -> Iterator[Milvus]:
+    """A server that is running; skips where it or its client is not installed."""
+    package = pytest.importorskip("milvus", reason="the Milvus server is not here: pip install milvus==2.3.5")
+    pytest.importorskip("pymilvus", reason="Milvus's client is not here: pip install '.[dev]'")
+    with tempfile.TemporaryDirectory(prefix="search-milvus-", ignore_cleanup_errors=True) as folder:
+        milvus = Milvus(package, Path(folder))
+        try:
+            milvus.start()
+            yield milvus
+        finally:
+            milvus.kill()
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nothing listens at."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]

@@ -186,7 +186,7 @@ def published(collection: Collection, records: dict[int, bytes]) -> Collection:
 
 
 def live_file(collection: Collection) -> Path:
-    return collection.keypoints_file(collection.catalog.state().generation)
+    return collection.index_file("keypoints", collection.catalog.state().generation)
 
 
 def test_no_bit_of_the_file_changes_unnoticed(published: Collection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from search.changes import Changes
 from search.collection import Collection
 from search.errors import BadQuery
 from search.exact_index import ExactIndex
+from search.expression import Condition
 from search.index import Ids, Neighbours, VectorIndex, Vectors
 from search.paging import SORTS
 from search.query import IdTerm, TextTerm
@@ -136,16 +138,21 @@ class Guessing:
     def __len__(self) -> int:
         return len(self._inner)
 
-    def search(self, queries: Vectors, k: int, among: Ids | None = None, *, exact: bool = False) -> Neighbours:
+    def search(
+        self,
+        queries: Vectors,
+        k: int,
+        among: Ids | None = None,
+        *,
+        where: Sequence[Condition] = (),  # noqa: ARG002
+        exact: bool = False,
+    ) -> Neighbours:
         found = self._inner.search(queries, k + 1, among)
         missed = [] if exact or among is not None else [1]
         return Neighbours(*(np.delete(part, missed, axis=1)[:, :k] for part in found))
 
     def contents(self, start: int, count: int) -> tuple[Ids, Vectors]:
         return self._inner.contents(start, count)
-
-    def save(self, file: Path) -> None:
-        self._inner.save(file)
 
 
 class GuessingCollection(Collection):
