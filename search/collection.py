@@ -180,7 +180,6 @@ class Collection:
         }
 
     def index_file(self, of: str, generation: int) -> Path:
-        """Of a target, or of the `keypoints`."""
         return index_file(self.directory, of, generation)
 
     def _publish_keypoints(self, generation: int, before: Publication) -> dict[str, Seal]:
@@ -192,9 +191,8 @@ class Collection:
             last = self._open_keypoints(generation - 1, mapped=False) if "keypoints" in before.seals else None
         except CollectionError:
             last = None
-        return {
-            "keypoints": KeypointIndex.of(self.catalog.features, last).save(self.index_file("keypoints", generation))
-        }
+        made = KeypointIndex.of(self.catalog.features, last)
+        return {"keypoints": made.save(self.index_file("keypoints", generation))}
 
     def _open_keypoints(self, generation: int, *, mapped: bool = True) -> KeypointIndex | None:
         """The index of that generation; None where it has none, or is not the live one any more."""
@@ -242,10 +240,9 @@ class Collection:
     def _remove_all_but(self, generation: int) -> None:
         """Remove what older generations and interrupted publications left. Readers keep what they have mapped."""
         live = {self.index_file(of, generation) for of in ("keypoints", *TARGETS)}
-        for kind in ("published", "keypoints", *TARGETS):  # older releases noted in a file what they had published
-            for file in self.directory.glob(f"{kind}-*"):
-                if file not in live:
-                    file.unlink()
+        kinds = ("published", "keypoints", *TARGETS)  # older releases noted in a file what they had published
+        for file in [file for kind in kinds for file in self.directory.glob(f"{kind}-*") if file not in live]:
+            file.unlink()
 
 
 def _short(identity: EncoderIdentity) -> str:

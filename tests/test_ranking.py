@@ -17,6 +17,7 @@ from search.index import Ids, Neighbours, VectorIndex, Vectors
 from search.paging import SORTS
 from search.query import IdTerm, TextTerm
 from search.ranking import Cursor, candidates, rank, ranked
+from search.records import State
 from search.searcher import Searcher
 from search.types import Target
 from tests.colors import ColorEncoder
@@ -156,8 +157,9 @@ class Guessing:
 
 
 class GuessingCollection(Collection):
-    def index(self, target: Target) -> VectorIndex:
-        return Guessing(super().index(target))
+    def live(self, target: Target) -> tuple[VectorIndex, State]:
+        index, state = super().live(target)
+        return Guessing(index), state
 
 
 def test_exact_reaches_the_index_from_everywhere(
