@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pyarrow import parquet
+from pyarrow import parquet  # type: ignore[import-untyped]
 
 from benchmarks.rclip import least_cosine, run_build
 from benchmarks.towers import compare, make_model

@@ -20,6 +20,7 @@ import numpy as np
 
 from benchmarks.vectors import make_collection, unit_rows
 from search.collection import Collection
+from search.encoder import Encoder
 from search.filters import Filter
 from search.index import Vectors
 from search.query import VectorTerm
@@ -102,7 +103,7 @@ def seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def no_encoder() -> None:
+def no_encoder() -> Encoder:
     raise RuntimeError("only vectors are asked with")
 
 

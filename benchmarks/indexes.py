@@ -123,7 +123,7 @@ def graphs(rows: Vectors) -> dict[str, Ask]:
     print(f"build: HNSW32 {time.perf_counter() - started:.1f} s")
 
     def ask(queries: Vectors, ef: int) -> Ids:
-        return graph.search(queries, K, params=faiss.SearchParametersHNSW(efSearch=ef))[1]  # type: ignore[call-arg]
+        return graph.search(queries, K, params=faiss.SearchParametersHNSW(efSearch=ef))[1]  # type: ignore[attr-defined]
 
     return {f"HNSW32, ef {ef}": lambda queries, ef=ef: ask(queries, ef) for ef in (64, 512)}  # type: ignore[misc]
 

@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.build import Options, build
-from indexer.transfer import Files, import_files
+from indexer.layouts import Files
+from indexer.transfer import import_files
 from search.background import BACKGROUND_TEXTS
 from search.collection import Collection
 from search.encoder import load_encoder
@@ -77,7 +78,7 @@ def labels(folder: Path) -> None:
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     collection = Collection.create(folder / "space", EncoderIdentity.claim("ViT-B-32/openai", rows.shape[1]))
     files = Files(SPACE / "image_vectors.npy", SPACE / "image_rows.json")
-    import_files(collection, files, progress=lambda _: None, stop=threading.Event())
+    import_files(collection, [files], progress=lambda _: None, stop=threading.Event())
     encoder = TextsOf(collection.identity, dict(zip(texts, rows, strict=True)))
     own, known = json.loads(files.rows.read_text()), json.loads(CAPTIONS.read_text())
     captions = [" ".join(known.get(row["photo"], [row["caption"]])) for row in own]
@@ -95,7 +96,8 @@ def labels(folder: Path) -> None:
         )
         print("            precision at recall " + curve(pooled.ravel(), relevant.ravel()))
     subsets = [
-        np.random.default_rng(seed).choice(texts, len(BACKGROUND_TEXTS), replace=False) for seed in range(SUBSETS)
+        np.random.default_rng(seed).choice(texts, len(BACKGROUND_TEXTS), replace=False).tolist()
+        for seed in range(SUBSETS)
     ]
     found = [
         mean_ap(answers(searcher_of(collection, encoder, some), [text for text, _ in asked.values()])[0], relevant)

@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -57,7 +58,7 @@ def main(rclip: str, pictures: int = 128, rounds: int = 3) -> None:
 
 def give_model(model: Path, data: Path) -> None:
     """Write what rclip looks for: the towers as ONNX files, of which the text tower is only there, and the tokens."""
-    towers = build_model(find_checkpoint(str(model))).towers
+    towers: Any = build_model(find_checkpoint(str(model))).towers
     size = towers.visual.image_size
     (data / PLACE).mkdir(parents=True)
     pixels = torch.zeros(2, 3, *size)

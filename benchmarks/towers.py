@@ -87,10 +87,12 @@ def shells(directory: Path, cache: Path, rounds: int) -> None:
 def texts(model: Path, exported: Encoder, rounds: int) -> None:
     assert exported.count_tokens([TEXT]) == [15]
     reference, loaded = load_encoder(str(model), device="cpu"), build_model(find_checkpoint(str(model)))
+    tokenizer = loaded.tokenizer
+    assert tokenizer
 
     def padded() -> None:
         with torch.inference_mode():
-            loaded.towers.encode_text(loaded.tokenizer([TEXT]))
+            loaded.towers.encode_text(tokenizer([TEXT]))
 
     ways = {
         "torch, padded to 77": lambda: repeat(padded),

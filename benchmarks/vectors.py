@@ -44,5 +44,6 @@ def make_collection(
 
 def unit_rows(generator: np.random.Generator, count: int, dim: int) -> NDArray[np.float32]:
     """(count, dim)."""
-    rows = generator.normal(size=(count, dim)).astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    rows: NDArray[np.float32] = generator.normal(size=(count, dim)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows

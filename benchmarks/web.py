@@ -144,7 +144,7 @@ def stages(connection: http.client.HTTPConnection) -> dict[str, tuple[float, flo
     found: dict[str, tuple[float, float]] = {}
     for name, label in [*(("stage", stage) for stage in ("encode", "index", "hydrate")), ("request", "api.search")]:
         seconds, count = (
-            float(re.search(rf'image_search_{name}_seconds_{what}{{\w+="{label}"}} (\S+)', text)[1])
+            float(re.findall(rf'image_search_{name}_seconds_{what}{{\w+="{label}"}} (\S+)', text)[0])
             for what in ("sum", "count")
         )
         found["whole request" if name == "request" else label] = seconds, count

@@ -11,7 +11,7 @@ from open_clip.tokenizer import SimpleTokenizer
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional
-from torchvision.transforms import Compose  # type: ignore[import-untyped]
+from torchvision.transforms import Compose
 
 from search.cutting import cut_to_longest
 

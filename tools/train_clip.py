@@ -225,7 +225,7 @@ def _step(
     with torch.no_grad():
         for scale in (learner.model.logit_scale, learner.proxy_scale):
             scale.clamp_(0, math.log(LARGEST_SCALE))
-    return loss.item()
+    return float(loss.item())
 
 
 def save_weights(model: CLIP, out: Path) -> None:
