@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import io
 import os
@@ -21,8 +20,9 @@ from PIL import Image, ImageFile
 from search.errors import BadPicture, UnreadFile
 from search.exif import PILLOW_ERRORS, orientation_of, read_exif, reason_of
 from search.facts import facts_of
-from search.raw import RAW_SUFFIXES, is_raw, read_raw
+from search.raw import RAW_SUFFIXES, Room, is_raw, read_raw
 from search.rgb import SIDEWAYS, rgb_of, turned
+from search.signatures import apart_format_of, formats_of
 from search.types import Picture
 
 MAX_FILE_BYTES = 512_000_000
@@ -37,13 +37,6 @@ SCALED = 3
 ALONE_PIXELS = 24_000_000
 """Larger pictures are decoded one at a time, so that threads together hold a bounded amount of memory."""
 
-FORMATS = (
-    *("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "DIB", "GIF", "JPEG2000", "ICO", "PPM", "PSD", "QOI", "DDS"),
-    *("SGI", "PCX", "SUN", "TGA"),
-)
-"""Pillow's formats that are pixels and nothing else: no vector formats, no external programs. Asked in this order;
-TGA is last because it has no signature."""
-
 _SCALED = ("JPEG", "MPO")
 
 _SUFFIXES = """
@@ -53,7 +46,6 @@ dds sgi pcx ras tga heic heif hif jxl
 SUFFIXES = RAW_SUFFIXES | {f".{name}" for name in _SUFFIXES.split()}
 """Lower-case suffixes of pictures. JPEG XL is not decoded: it is listed so that it is recorded with a reason."""
 
-_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"mif2", b"msf1"}
 _PILLOW_FILTER: tuple[Any, ...] = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 _alone = threading.Lock()
 
@@ -93,13 +85,23 @@ def decode_picture(data: bytes, *, max_pixels: int, short_side: int | None = Non
     Colour profiles are left aside as the reference CLIP pipeline does, except for CMYK; transparency becomes white.
     A camera's RAW file gives its embedded preview where that is large enough, with the size of the photograph in the
     facts. Safe on several threads: a picture of more than ALONE_PIXELS waits for the other large ones, so that memory
-    stays bounded.
+    stays bounded. The decoders of HEIF, AVIF, JPEG 2000 and RAW run in processes of their own, so that what they do to
+    theirs is done to no other.
 
-    Raises BadPicture: not a picture, broken or truncated, or over `max_pixels`, which is checked before any pixel is
-    decoded.
+    Raises BadPicture: not a picture, broken or truncated, over `max_pixels`, which is checked before any pixel is
+    decoded, or one whose decoder crashed or took too long. UnreadFile where no such process can be had.
     """
+    if name := apart_format_of(data):
+        from search.apart import decode_apart  # when the first such file comes
+
+        return decode_apart(data, name, max_pixels=max_pixels, short_side=short_side, room=_turn_of)
+    return decode_here(data, max_pixels=max_pixels, short_side=short_side, room=_turn_of)
+
+
+def decode_here(data: bytes, *, max_pixels: int, short_side: int | None, room: Room) -> Picture:
+    """`decode_picture` in this process for every format; pixels are decoded in the time that `room` gives."""
     _prepare_pillow(max_pixels)
-    return _decode_raw(data, max_pixels, short_side) if is_raw(data) else _decode(data, max_pixels, short_side)
+    return (_decode_raw if is_raw(data) else _decode)(data, max_pixels, short_side, room)
 
 
 def _prepare_pillow(max_pixels: int) -> None:
@@ -116,12 +118,12 @@ def _prepare_pillow(max_pixels: int) -> None:
         Image.MAX_IMAGE_PIXELS = (max_pixels + 1) // 2
 
 
-def _decode(data: bytes, max_pixels: int, short_side: int | None) -> Picture:
+def _decode(data: bytes, max_pixels: int, short_side: int | None, room: Room) -> Picture:
     image = _opened(data, max_pixels)
     full = image.size
     if image.format in _SCALED and (scale := _scale(short_side or min(full), *full)) > 1:
         image.draft(None, (full[0] // scale, full[1] // scale))
-    with _turn_of(*image.size), _refusing(image.format or "", max_pixels):
+    with room(*image.size), _refusing(image.format or "", max_pixels):
         image.load()
         _check_pixels(*image.size, max_pixels)  # again: HEIF may hold more than its header says
         exif = read_exif(image)  # not before: PNG may have it behind the pixels, and load() turns a TIFF itself
@@ -151,15 +153,15 @@ def _refusing(name: str, max_pixels: int) -> Iterator[None]:
         raise BadPicture(f"broken {name}: {reason_of(error)}") from error
 
 
-def _decode_raw(data: bytes, max_pixels: int, short_side: int | None) -> Picture:
+def _decode_raw(data: bytes, max_pixels: int, short_side: int | None, room: Room) -> Picture:
     def decode(preview: bytes) -> Picture:
-        return _decode(preview, max_pixels, short_side)
+        return _decode(preview, max_pixels, short_side, room)
 
-    def room(width: int, height: int) -> AbstractContextManager[object]:
+    def checked(width: int, height: int) -> AbstractContextManager[object]:
         _check_pixels(width, height, max_pixels)
-        return _turn_of(width, height)
+        return room(width, height)
 
-    return read_raw(data, decode=decode, room=room)
+    return read_raw(data, decode=decode, room=checked)
 
 
 def _opened(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
@@ -168,7 +170,7 @@ def _opened(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
     This is Image.open without its own pixel limit, which is one number for the whole process.
     """
     failures = []
-    for name in _formats(data):
+    for name in formats_of(data):
         factory, accepts = Image.OPEN[name]
         if accepts and not _has_signature(data, accepts):
             continue
@@ -190,26 +192,6 @@ def _has_signature(data: bytes, accepts: Callable[[bytes], bool | str]) -> bool:
         return accepts(data[:16]) is True
     except (IndexError, struct.error):  # too short to have one
         return False
-
-
-def _formats(data: bytes) -> tuple[str, ...]:
-    if data[4:8] != b"ftyp":
-        Image.init()
-        return FORMATS
-    end = min(int.from_bytes(data[:4]), 256)
-    brands = {data[start : start + 4] for start in range(8, end, 4)}
-    if brands & {b"avif", b"avis"}:
-        Image.init()
-        return ("AVIF",)
-    return _heif_formats() if brands & _HEIF_BRANDS else ()
-
-
-@functools.cache
-def _heif_formats() -> tuple[str, ...]:
-    import pillow_heif  # when the first such file comes: its libraries take a while to load
-
-    pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
-    return ("HEIF",)
 
 
 def _check_pixels(width: int, height: int, max_pixels: int) -> None:

@@ -13,7 +13,7 @@ import os
 import threading
 import zlib
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from search.errors import BadFilter, BadImport, BadPicture, BadQuery, ModelUnava
 from search.expression import parse_conditions
 from search.filters import Filter
 from search.formats import of_config, read_open_clip
-from search.image import decode_picture
+from search.image import decode_here
 from search.query import ImageTerm, checked, parse, parse_text
 from search.thumbnail import thumbnail
 from search.types import Root
@@ -75,7 +75,7 @@ def _images(_: Path) -> Run:
 
 def _decode(data: bytes, short_side: int | None) -> None:
     try:
-        picture = decode_picture(data, max_pixels=MAX_PIXELS, short_side=short_side)
+        picture = decode_here(data, max_pixels=MAX_PIXELS, short_side=short_side, room=lambda *_: nullcontext())
     except BadPicture as error:
         reason = str(error)
         assert 0 < len(reason) < 250
