@@ -192,12 +192,11 @@ class Searcher:
         catalog, target = self.collection.catalog, asked.target
         before = len(asked.without) + (after.seen if after else 0)
         last = next(iter(ranked(catalog.stored(target, [after.last]), asked.ranking)), None) if after else None
-        with timed("index", self._observe):
-            way = plan(catalog, asked.live, asked.ranking, target, where, before + count, exact=asked.exact)
-        take = count
+        way, take = None, count
         while True:
             wanted = before + take
             with timed("index", self._observe):
+                way = way or plan(catalog, asked.live, asked.ranking, target, where, wanted, exact=asked.exact)
                 near = rank(
                     asked.live[0],
                     asked.ranking,
