@@ -30,7 +30,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 Build = Callable[..., Report]
 
 os.environ["IMAGE_SEARCH_RUNTIME"] = "torch"  # unless a test asks for the other: to export towers takes long
-
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # its threads may abort a child that is forked to start PostgreSQL
 
 STORAGES = ("sqlite", "postgres", pytest.param("milvus", marks=pytest.mark.servers))
 """Where the fixture `collection` keeps its catalog and its index, in the tests of a module that is marked `storages`:
