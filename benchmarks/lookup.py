@@ -143,6 +143,7 @@ class Once:
         self._encoder = encoder
         self._last = (b"", np.zeros((0, 0), np.float32))
         self.identity = encoder.identity
+        self.side = encoder.side
 
     def encode_images(self, images: Sequence[Image.Image]) -> NDArray[np.float32]:
         seen = b"".join(image.tobytes() for image in images)
