@@ -20,10 +20,10 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from search.errors import CollectionError
 from search.expression import Condition
 from search.files import replacing
 from search.index import Ids, Neighbours, Vectors, checked
+from search.index_file import write
 from search.seals import Seal
 
 ROWS_A_THREAD = 20_000
@@ -186,15 +186,6 @@ def _mean(index: faiss.IndexIDMap) -> Vectors:
     centring: Any = faiss.downcast_VectorTransform(chain.at(0))
     mean: Vectors = faiss.vector_to_array(centring.mean)
     return mean
-
-
-def write(index: faiss.Index, aside: Path, file: Path) -> None:
-    """Write it `aside`, to become `file`. Raises CollectionError where it cannot be written."""
-    try:
-        faiss.write_index(index, str(aside))
-    except RuntimeError as error:
-        reason = str(error).rpartition("failed: ")[2]
-        raise CollectionError(f"{file} cannot be written, the index before it stays: {reason}") from error
 
 
 @contextmanager

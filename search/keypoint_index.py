@@ -10,11 +10,10 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from search.errors import CollectionError
-from search.exact_index import write
 from search.feature_records import FeatureRecords
 from search.files import replacing
-from search.index import REPAIR, Ids, Vectors
+from search.index import Ids, Vectors
+from search.index_file import read, write
 from search.local_features import COMPONENTS, Features, unpacked
 from search.seals import Seal
 
@@ -68,14 +67,7 @@ class KeypointIndex:
 
         Raises FileNotFoundError where there is no file and CollectionError for one that is damaged or another.
         """
-        if seal and (problem := seal.broken(file)):
-            raise CollectionError(f"{file} is damaged or another collection's: {problem}; {REPAIR}")
-        try:
-            return cls(faiss.read_index(str(file), faiss.IO_FLAG_MMAP_IFC if mapped else 0))
-        except RuntimeError as error:
-            if not file.exists():
-                raise FileNotFoundError(file) from error
-            raise CollectionError(f"{file} is not a readable index: {REPAIR}") from error
+        return cls(read(file, seal, mapped=mapped))
 
     @classmethod
     def of(cls, records: FeatureRecords, last: Self | None = None) -> Self:

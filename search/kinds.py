@@ -12,6 +12,7 @@ import faiss
 from search.errors import CollectionError
 from search.exact_index import ExactIndex, inside
 from search.index import REPAIR, VectorIndex
+from search.index_file import read
 from search.index_recall import K, Probes, nearest, recall
 from search.scan_index import CANDIDATES, CANDIDATES_A_HIT, EXACT_SHARE, ScanIndex, train_codes
 from search.seals import Seal
@@ -81,14 +82,7 @@ def open_index(file: Path, seal: Seal | None) -> ExactIndex:
     Nothing of it is read but what its seal finds in order. Older releases left none. Raises FileNotFoundError where
     there is no file and CollectionError for a damaged or another one.
     """
-    if seal and (problem := seal.broken(file)):
-        raise CollectionError(f"{file} is damaged or another collection's: {problem}; {REPAIR}")
-    try:
-        index = faiss.read_index(str(file), faiss.IO_FLAG_MMAP_IFC)
-    except RuntimeError as error:
-        if not file.exists():
-            raise FileNotFoundError(file) from error
-        raise CollectionError(f"{file} is not a readable index: {REPAIR}") from error
+    index = read(file, seal)
     if not isinstance(index, faiss.IndexIDMap):
         raise CollectionError(f"{file} holds an index of another kind: {REPAIR}")
     return ScanIndex(index) if isinstance(inside(index), faiss.IndexRefine) else ExactIndex(index)

@@ -50,6 +50,7 @@ HOMES = {
         "search/exact_index.py",
         "search/scan_index.py",
         "search/kinds.py",
+        "search/index_file.py",
         "search/keypoint_index.py",
         "search/vector_cells.py",
     },

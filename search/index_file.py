@@ -1,0 +1,37 @@
+"""An index of FAISS -> its file; a file, if it is the one that was written -> the index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import faiss
+
+from search.errors import CollectionError
+from search.index import REPAIR
+from search.seals import Seal
+
+
+def write(index: faiss.Index, aside: Path, file: Path) -> None:
+    """Write it `aside`, to become `file`. Raises CollectionError where it cannot be written."""
+    try:
+        faiss.write_index(index, str(aside))
+    except RuntimeError as error:
+        reason = str(error).rpartition("failed: ")[2]
+        raise CollectionError(f"{file} cannot be written, the index before it stays: {reason}") from error
+
+
+def read(file: Path, seal: Seal | None, *, mapped: bool = True) -> Any:
+    """The index of whatever kind, `mapped` or in memory. Nothing is read but what the seal finds in order.
+
+    Older releases left no seal. Raises FileNotFoundError where there is no file and CollectionError for one that is
+    damaged or another.
+    """
+    if seal and (problem := seal.broken(file)):
+        raise CollectionError(f"{file} is damaged or another collection's: {problem}; {REPAIR}")
+    try:
+        return faiss.read_index(str(file), faiss.IO_FLAG_MMAP_IFC if mapped else 0)
+    except RuntimeError as error:
+        if not file.exists():
+            raise FileNotFoundError(file) from error
+        raise CollectionError(f"{file} is not a readable index: {REPAIR}") from error
