@@ -42,11 +42,12 @@ def plain_sum(parts: Sequence[Part], calibrator: Calibrator) -> Vectors:
 
 
 def balanced_sum(parts: Sequence[Part], target: Target, calibrator: Calibrator) -> Vectors:
-    """(dim,). The plain sum of one picture, and where the collection is too small to tell what scores are like."""
-    alone = len(parts) == 1 and parts[0].modality == "image"
-    if alone or not calibrator.knows(target):
+    """(dim,). The plain sum where the collection is too small to tell what scores are like."""
+    if not calibrator.knows(target):
         return plain_sum(parts, calibrator)
     vectors = [_without_hubs(part, target, calibrator) for part in parts]
+    if len(parts) == 1:
+        return _sum([parts[0].weight * vectors[0]])
     weights = [part.weight / calibrator.spread_of(vector, target) for part, vector in zip(parts, vectors, strict=True)]
     return _sum([weight * vector for weight, vector in zip(weights, vectors, strict=True)])
 

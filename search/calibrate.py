@@ -80,8 +80,12 @@ class Calibrator:
         return len(self._sample(target)[1].rows) >= FEWEST
 
     def spread_of(self, vector: Vectors, target: Target) -> float:
-        """The standard deviation of what the rows of `target` score with the vector, (dim,)."""
-        return max(float((self._sample(target)[1].rows @ vector).std()), _LEAST_SPREAD)
+        """The standard deviation of what the rows of `target` score with the vector, (dim,).
+
+        Without BLAS, whose threads would stay awake for milliseconds after a product as small as this.
+        """
+        scores = np.einsum("ij,j->i", self._sample(target)[1].rows, vector)
+        return max(float(scores.std()), _LEAST_SPREAD)
 
     def strengths(
         self, parts: Sequence[tuple[float, Vectors, Modality]], target: Target, rows: Vectors

@@ -8,6 +8,8 @@ from typing import Any
 import open_clip
 import torch
 
+from search.pooling import LastStates, end_states
+
 
 def may_be_cut(towers: Any) -> bool:
     """Whether the text tower is causal and pooled at the end token, so that it never looks at what stands behind it."""
@@ -21,12 +23,12 @@ def cut_to_longest(towers: Any) -> Callable[[torch.Tensor], torch.Tensor]:
     return lambda tokens: encode_cut(towers, tokens[:, : int(tokens.argmax(dim=-1).max()) + 1])
 
 
-def encode_cut(clip: open_clip.CLIP, tokens: torch.Tensor) -> torch.Tensor:
+def encode_cut(clip: open_clip.CLIP, tokens: torch.Tensor, last: LastStates = end_states) -> torch.Tensor:
     """CLIP.encode_text of open_clip 3 at any length up to the context: (n, length) -> (n, dim)."""
-    count, length = tokens.shape
+    length = tokens.shape[1]
     states = clip.token_embedding(tokens) + clip.positional_embedding[:length]
-    states = clip.ln_final(clip.transformer(states, attn_mask=clip.attn_mask[:length, :length]))
-    pooled: torch.Tensor = states[torch.arange(count, device=tokens.device), tokens.argmax(dim=-1)]
+    ends = last(clip.transformer, states, clip.attn_mask[:length, :length], tokens.argmax(dim=-1))
+    pooled: torch.Tensor = clip.ln_final(ends)
     projection: Any = clip.text_projection
     if projection is None:
         return pooled

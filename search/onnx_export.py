@@ -20,7 +20,7 @@ from search.cutting import encode_cut, may_be_cut
 from search.errors import ExportRefused, ModelUnavailable
 from search.geometry import geometry_of
 from search.onnx_encoder import IMAGE_TOWER, MERGES, ONNX_ERRORS, TEXT_ROWS, TEXT_TOWER, OnnxEncoder, Tower, optimize
-from search.pooling import first_token_only
+from search.pooling import first_token_only, only_end_states
 from search.probes import PROBE_TEXTS, agreement, cosines, probe_pictures
 from search.torch_encoder import TorchEncoder
 from search.types import Agreement, EncoderIdentity
@@ -50,7 +50,7 @@ class _TextTower(torch.nn.Module):
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         cut = may_be_cut(self.towers)
-        rows = encode_cut(self.towers, tokens) if cut else self.towers.encode_text(tokens)
+        rows = encode_cut(self.towers, tokens, only_end_states) if cut else self.towers.encode_text(tokens)
         return functional.normalize(rows, dim=-1)
 
 

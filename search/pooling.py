@@ -1,17 +1,40 @@
-"""An image tower pooled at its first token -> the same, computing of its last block what this token needs and no more.
+"""A tower pooled at one token -> the same, computing of its last block what this token needs and no more.
 
-The last block of ViT-B/32 has a twelfth of its operations, and most are for the other 49 tokens, of which nobody
-reads more than keys and values: 7 % of the tower are for nothing.
+The last block of ViT-B/32 has a twelfth of the operations of its tower, and most are for the other tokens, of which
+nobody reads more than keys and values: 7 % of both towers are for nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
+from open_clip.transformer import ResidualAttentionBlock, Transformer, VisionTransformer
+from torch.nn import functional
+
+LastStates = Callable[[Transformer, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+"""A transformer, states, (n, tokens, width), a mask, (tokens, tokens), and a token of each, (n,) -> what it makes of
+these, (n, width).
+"""
+
+
+def end_states(transformer: Transformer, states: torch.Tensor, mask: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
+    """Satisfies LastStates, computing all of them."""
+    return _at(transformer(states, attn_mask=mask), ends)
+
+
+def only_end_states(
+    transformer: Transformer, states: torch.Tensor, mask: torch.Tensor, ends: torch.Tensor
+) -> torch.Tensor:
+    """Satisfies LastStates, computing of the last block these alone, where it is as open_clip's are."""
+    if not _has_plain_end(transformer):
+        return end_states(transformer, states, mask, ends)
+    *blocks, last = transformer.resblocks
+    for block in blocks:
+        states = block(states, attn_mask=mask)
+    return _one_token(last, states, _at(states, ends).unsqueeze(1), mask[ends][:, None, None]).squeeze(1)
 
 
 class _FirstToken(torch.nn.Module):
@@ -22,11 +45,38 @@ class _FirstToken(torch.nn.Module):
         self.block = block
 
     def forward(self, states: torch.Tensor, attn_mask: None = None) -> torch.Tensor:
-        block = self.block
-        keys = block.ln_1(states)
-        first = states[:, :1] + block.ls_1(block.attention(keys[:, :1], keys, keys, attn_mask))
-        out: torch.Tensor = first + block.ls_2(block.mlp(block.ln_2(first)))
-        return out
+        return _one_token(self.block, states, states[:, :1], attn_mask)
+
+
+def _one_token(
+    block: ResidualAttentionBlock, states: torch.Tensor, one: torch.Tensor, mask: torch.Tensor | None
+) -> torch.Tensor:
+    """What a block makes of `one` of the states, (n, 1, width); the mask is one of (n, heads, 1, tokens)."""
+    seen = one + block.ls_1(_attention(block.attn, block.ln_1(one), block.ln_1(states), mask))
+    out: torch.Tensor = seen + block.ls_2(block.mlp(block.ln_2(seen)))
+    return out
+
+
+def _attention(
+    attn: torch.nn.MultiheadAttention, asks: torch.Tensor, told: torch.Tensor, mask: torch.Tensor | None
+) -> torch.Tensor:
+    """torch.nn.MultiheadAttention in operations that are exported for any number of rows."""
+    weights, biases = attn.in_proj_weight.chunk(3), attn.in_proj_bias.chunk(3)
+    query, key, value = (
+        functional.linear(inputs, weight, bias).unflatten(-1, (attn.num_heads, -1)).transpose(1, 2)
+        for inputs, weight, bias in zip((asks, told, told), weights, biases, strict=True)
+    )
+    heads = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    out: torch.Tensor = attn.out_proj(heads.transpose(1, 2).flatten(2))
+    return out
+
+
+def _at(states: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
+    return states[torch.arange(ends.shape[0], device=ends.device), ends]
+
+
+def _has_plain_end(transformer: Transformer) -> bool:
+    return transformer.batch_first and type(transformer.resblocks[-1]) is ResidualAttentionBlock
 
 
 def reads_first_token(visual: Any) -> bool:
@@ -35,8 +85,7 @@ def reads_first_token(visual: Any) -> bool:
         isinstance(visual, VisionTransformer)
         and visual.attn_pool is None
         and visual.pool_type == "tok"
-        and visual.transformer.batch_first
-        and type(visual.transformer.resblocks[-1]) is ResidualAttentionBlock
+        and _has_plain_end(visual.transformer)
     )
 
 

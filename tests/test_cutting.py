@@ -29,7 +29,7 @@ def test_a_batch_of_any_lengths_has_the_embeddings_of_the_whole_context(clip: op
 def lengths(clip: open_clip.CLIP) -> list[int]:
     """How many tokens the tower computed, a number a call."""
     seen: list[int] = []
-    clip.ln_final.register_forward_hook(lambda _module, _inputs, states: seen.append(states.shape[1]))
+    clip.transformer.register_forward_hook(lambda _module, _inputs, states: seen.append(states.shape[1]))
     return seen
 
 

@@ -1,4 +1,4 @@
-"""The last block of an image tower for its first token alone: the same vectors for fewer operations, or left alone."""
+"""The last block of a tower for the one token that is read: the same vectors for fewer operations, or left alone."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from search.pooling import first_token_only, reads_first_token
-from tests.test_checkpoints import VISION, tiny_clip
+from search.cutting import encode_cut
+from search.pooling import first_token_only, only_end_states, reads_first_token
+from tests.test_checkpoints import TEXT, VISION, tiny_clip
 
 POOLED_AT_FIRST: list[dict[str, Any]] = [
     {},
@@ -25,6 +26,12 @@ OTHERS: list[dict[str, Any]] = [
     {"vision_cfg": {**VISION, "block_type": "custom"}},
     {"vision_cfg": {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8, "patch_size": None}},
 ]
+
+
+class _Doubling(torch.nn.Module):
+    def forward(self, states: torch.Tensor, attn_mask: torch.Tensor) -> torch.Tensor:
+        assert attn_mask.shape == (states.shape[1], states.shape[1])
+        return 2 * states
 
 
 def encode(model: Any, pixels: torch.Tensor) -> tuple[torch.Tensor, int]:
@@ -62,3 +69,29 @@ def test_towers_that_read_more_are_left_alone(changes: dict[str, Any]) -> None:
         rows = encode(model, pixels)
     torch.testing.assert_close(rows[0], whole[0], atol=0, rtol=0)
     assert rows[1] == whole[1]
+
+
+@pytest.mark.parametrize("changes", [{}, {"text_cfg": {**TEXT, "ls_init_value": 0.1}}], ids=str)
+def test_texts_of_any_length_stay_and_operations_go(changes: dict[str, Any]) -> None:
+    model: Any = tiny_clip(**changes).eval()
+    end = TEXT["vocab_size"] - 1
+    tokens = torch.randint(1, end, (3, 12))
+    for row, place in zip(tokens, (11, 4, 1), strict=True):
+        row[place], row[place + 1 :] = end, 0
+    whole = model.encode_text(torch.nn.functional.pad(tokens, (0, TEXT["context_length"] - 12)))
+    counters = FlopCounterMode(display=False), FlopCounterMode(display=False)
+    with counters[0]:
+        every = encode_cut(model, tokens)
+    with counters[1]:
+        last = encode_cut(model, tokens, only_end_states)
+    torch.testing.assert_close(every, whole, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(last, whole, atol=1e-6, rtol=1e-5)
+    saved = 2 * 3 * 11 * 10 * TEXT["width"] ** 2
+    assert counters[0].get_total_flops() - counters[1].get_total_flops() == saved
+
+
+def test_a_block_of_another_kind_is_computed_whole() -> None:
+    model: Any = tiny_clip().eval()
+    model.transformer.resblocks[-1] = _Doubling()
+    tokens = torch.tensor([[1, 2, TEXT["vocab_size"] - 1]])
+    torch.testing.assert_close(encode_cut(model, tokens, only_end_states), encode_cut(model, tokens), atol=0, rtol=0)
