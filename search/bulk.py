@@ -8,10 +8,11 @@ from dataclasses import fields
 from typing import Any, NamedTuple
 
 import numpy as np
-from sqlalchemy import Column, Engine, func, select
+from sqlalchemy import Column, Engine, Row, func, select
 
 from search.changes import STORED, FileStamp, StoredVector
 from search.errors import CollectionError
+from search.records import ImageFacts
 from search.schema import images, texts
 from search.types import Facts, Target
 
@@ -82,6 +83,13 @@ def stored_images(engine: Engine, batch: int) -> Iterator[list[StoredImage]]:
             for row_id, digest, vector, checksum, *rest in rows
         ]
         last = rows[-1].id
+
+
+def image_facts(engine: Engine, batch: int) -> Iterator[Sequence[Row[Any]]]:
+    """The fields of ImageFacts of every image, up to `batch` at a time, in any order."""
+    columns = select(*(images.c[name] for name in ImageFacts._fields)).execution_options(yield_per=batch)
+    with engine.connect() as connection:
+        yield from connection.execute(columns).partitions()
 
 
 def present(engine: Engine, ids: Sequence[int]) -> set[int]:

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Engine, Executable, delete, func, insert, select, update
+from sqlalchemy import Engine, Executable, Row, delete, func, insert, select, update
 
-from search import statements
+from search import bulk, statements
 from search.apply import apply, insert_all
-from search.bulk import SQL_VARIABLES, VECTOR, StoredImage, present, stored_images, vector_of, vectors_at
+from search.bulk import SQL_VARIABLES, VECTOR, StoredImage, vector_of
 from search.changes import Changes, StoredVector
 from search.database import Database, Place, database_at, schema_version
 from search.errors import SchemaTooNew
@@ -52,9 +52,7 @@ class Catalog:
         version = schema_version(database)
         if version > SCHEMA_VERSION:
             database.engine.dispose()
-            raise SchemaTooNew(
-                f"{place} has schema {version}, this release knows {SCHEMA_VERSION}: upgrade the package"
-            )
+            raise SchemaTooNew(f"{place} has schema {version}, this release knows {SCHEMA_VERSION}: take a newer one")
         if version < SCHEMA_VERSION:
             from search.migrate import upgrade  # Alembic is slow to import and needed once a release
 
@@ -132,7 +130,7 @@ class Catalog:
 
     def present(self, ids: Sequence[int]) -> set[int]:
         """Those of the ids, which may be very many, that an image has."""
-        return present(self._engine, ids)
+        return bulk.present(self._engine, ids)
 
     def texts(self, ids: Sequence[int]) -> dict[int, TextRecord]:
         return {row_id: TextRecord(*text) for row_id, *text in self._rows(statements.TEXTS, ids=ids)}
@@ -158,11 +156,15 @@ class Catalog:
 
     def stored_images(self, batch: int) -> Iterator[list[StoredImage]]:
         """Every image with all that is known of it, in the order of ids, up to `batch` at a time."""
-        return stored_images(self._engine, batch)
+        return bulk.stored_images(self._engine, batch)
+
+    def image_facts(self) -> Iterator[Sequence[Row[Any]]]:
+        """The fields of ImageFacts of every image, in any order, in batches."""
+        return bulk.image_facts(self._engine, _VECTOR_ROWS)
 
     def vectors_at(self, paths: Sequence[str]) -> dict[str, bytes]:
         """The stored vectors of those paths that have a row."""
-        return vectors_at(self._engine, paths)
+        return bulk.vectors_at(self._engine, paths)
 
     def choices(self) -> Choices:
         """What a filter may ask for."""
@@ -176,8 +178,8 @@ class Catalog:
     # What status and verify ask
 
     def counts(self) -> dict[str, int]:
-        tables = {"images": images, "texts": texts, "failures": failures}
-        return {name: self._scalar(select(func.count()).select_from(table)) for name, table in tables.items()}
+        tables = (images, texts, failures)
+        return {table.name: self._scalar(select(func.count()).select_from(table)) for table in tables}
 
     def roots(self) -> list[Root]:
         """The followed folders, by path."""
@@ -244,5 +246,4 @@ class Catalog:
         return [value for (value,) in self._rows(query)]
 
     def _scalar(self, query: Executable) -> Any:
-        with self._engine.connect() as connection:
-            return connection.execute(query).scalar_one()
+        return self._rows(query)[0][0]

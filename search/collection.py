@@ -17,7 +17,7 @@ from search.errors import CollectionError, EncoderMismatch
 from search.exact_index import ExactIndex
 from search.files import make_folder, total_bytes
 from search.index import REPAIR, VectorIndex, Vectors
-from search.index_place import announce, index_file, make_indexes, open_indexes
+from search.index_place import PUBLISHED, announce, index_file, make_indexes, open_indexes
 from search.kinds import Publication
 from search.lock import write_lock
 from search.records import State
@@ -175,7 +175,7 @@ class Collection:
         """Bytes on disk: of the catalog, with its journal, of the indexes, and of the thumbnails that pages showed."""
         return {
             "catalog": self.catalog.size_bytes(),
-            "index": total_bytes(self.directory.glob("*.faiss")),
+            "index": total_bytes(file for of in PUBLISHED for file in self.directory.glob(f"{of}-*")),
             "thumbnails": total_bytes((self.directory / THUMBNAILS).rglob("*.*")),
         }
 
@@ -239,8 +239,8 @@ class Collection:
 
     def _remove_all_but(self, generation: int) -> None:
         """Remove what older generations and interrupted publications left. Readers keep what they have mapped."""
-        live = {self.index_file(of, generation) for of in ("keypoints", *TARGETS)}
-        kinds = ("published", "keypoints", *TARGETS)  # older releases noted in a file what they had published
+        live = {self.index_file(of, generation) for of in PUBLISHED}
+        kinds = ("published", *PUBLISHED)  # older releases noted in a file what they had published
         for file in [file for kind in kinds for file in self.directory.glob(f"{kind}-*") if file not in live]:
             file.unlink()
 

@@ -21,10 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.expression import Condition
+from search.fact_columns import FactColumns
 from search.files import replacing
 from search.index import Ids, Neighbours, Vectors, checked
 from search.index_file import write
-from search.seals import Seal
+from search.seals import NAME_BYTES, Seal
 
 ROWS_A_THREAD = 20_000
 """A single query is scanned by several threads when each has as many rows."""
@@ -36,9 +37,6 @@ MANY = 0.25
 """When more of the ids count, neighbours are found among all and those that do not count are passed over."""
 
 SPARE = 50
-
-_NAME_BYTES = 16
-"""At the end of a file, random: a seal tells it from every other file, also from one with the same ids."""
 
 _COUNT_BYTES = 8
 """Before the ids in FAISS's file: how many there are."""
@@ -57,6 +55,8 @@ class ExactIndex:
         self.rows = rows or inside(index)
         self.ids: Ids = faiss.vector_to_array(index.id_map)
         self.mean = _mean(index)
+        self.facts: FactColumns | None = None
+        self._last: tuple[Sequence[Condition], Ids | None] = ((), None)
 
     @classmethod
     def build(cls, dim: int, batches: Iterable[tuple[Ids, Vectors]]) -> ExactIndex:
@@ -78,7 +78,7 @@ class ExactIndex:
             write(self._index, aside, file)
             end = aside.stat().st_size - self.ids.nbytes - _COUNT_BYTES - self._bytes_after_rows
             with aside.open("ab") as stream:
-                stream.write(os.urandom(_NAME_BYTES))  # FAISS reads no further than its own end
+                stream.write(os.urandom(NAME_BYTES))  # FAISS reads no further than its own end
             return Seal.of(aside, start=end - len(self) * self.rows.sa_code_size(), end=end)
 
     def __len__(self) -> int:
@@ -148,6 +148,14 @@ class ExactIndex:
     def _rows(self, places: Ids) -> Vectors:
         rows: Vectors = self.rows.reconstruct_batch(places) + self.mean
         return rows
+
+    def satisfying(self, where: Sequence[Condition]) -> Ids | None:
+        asked, found = self._last  # page after page, and one query after the other, is asked for under the same filter
+        if found is None or asked != where:
+            member = self.facts.satisfying(where) if self.facts else None
+            found = None if member is None else self.ids[member]
+            self._last = where, found
+        return found
 
     def sample(self, count: int) -> tuple[Ids, Vectors]:
         """Some of the ids and their rows, the same ones every time; all of a small index."""

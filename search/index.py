@@ -49,6 +49,10 @@ class VectorIndex(Protocol):
         """
         ...
 
+    def satisfying(self, where: Sequence[Condition]) -> Ids | None:
+        """The ids, ascending, of what satisfies all of `where`; None where the index cannot tell."""
+        ...
+
     def contents(self, start: int, count: int) -> tuple[Ids, Vectors]:
         """Up to `count` ids from position `start` on, and their (n, dim) rows as the index holds them."""
         ...

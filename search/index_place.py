@@ -8,6 +8,7 @@ from pathlib import Path
 from time import time
 
 from search.exact_index import ExactIndex
+from search.fact_columns import FactColumns
 from search.index import VectorIndex
 from search.index_recall import make_probes
 from search.kinds import Publication, Served, choose, open_index
@@ -15,12 +16,15 @@ from search.milvus_place import MilvusPlace, is_milvus
 from search.source import Source
 from search.types import TARGETS, IndexPolicy, Target
 
+PUBLISHED = ("facts", "keypoints", *TARGETS)
+"""What a generation has files of."""
+
 LastIndex = Callable[[Target], VectorIndex | None]
 
 
 def index_file(directory: Path, of: str, generation: int) -> Path:
-    """Of a target, or of the `keypoints`."""
-    return directory / f"{of}-{generation:08d}.faiss"
+    """Of one of PUBLISHED."""
+    return directory / f"{of}-{generation:08d}.{'npy' if of == 'facts' else 'faiss'}"
 
 
 def require_place(policy: IndexPolicy, last: Publication) -> None:
@@ -67,9 +71,12 @@ def open_indexes(directory: Path, known: Publication, generation: int, dim: int)
         from search.milvus_publication import open_served
 
         return open_served(known, dim)
-    return {
+    opened = {
         target: open_index(index_file(directory, target, generation), known.seals.get(target)) for target in TARGETS
     }
+    if seal := known.seals.get("facts"):  # older releases published none
+        opened["images"].facts = FactColumns.open(index_file(directory, "facts", generation), seal)
+    return {**opened}
 
 
 def announce(made: Publication) -> None:
@@ -87,4 +94,6 @@ def _files(directory: Path, source: Source, policy: IndexPolicy, generation: int
         probes = make_probes(target, exact, source.background)
         index, made.facts[target] = choose(exact[target], policy, probes, last_index(target))
         made.seals[target] = index.save(index_file(directory, target, generation))
+    facts = FactColumns.of(source.catalog.image_facts())
+    made.seals["facts"] = facts.save(index_file(directory, "facts", generation))
     return made

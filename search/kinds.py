@@ -49,7 +49,7 @@ class Publication:
     policy: IndexPolicy = field(default_factory=IndexPolicy)
     facts: dict[Target, IndexFacts] = field(default_factory=dict)
     seals: dict[str, Seal] = field(default_factory=dict)
-    """By target, and that of the local features under `keypoints`."""
+    """By target, that of the local features under `keypoints`, and that of the columns of facts under `facts`."""
     served: Served | None = None
     superseded: list[Served] = field(default_factory=list)
 

@@ -84,6 +84,9 @@ class MilvusIndex:
             found = [self._among(part, min(k, max(len(among), 1)), among, where) for part in parts]
         return Neighbours(*(np.concatenate(side) for side in zip(*found, strict=True))) if found else _none(0, k)
 
+    def satisfying(self, where: Sequence[Condition]) -> Ids | None:  # noqa: ARG002
+        return None
+
     def contents(self, start: int, count: int) -> tuple[Ids, Vectors]:
         end = min(start + count, len(self))
         found = [row for first in range(start, end, _ROWS_AT_ONCE) for row in self._rows(first, end)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import NamedTuple
 
 from search.changes import StoredVector
@@ -46,6 +47,19 @@ class Tag(NamedTuple):
 class ImageRecord(NamedTuple):
     path: str
     facts: Facts
+
+
+class ImageFacts(NamedTuple):
+    """What filters ask of an image, for as long as it has its id."""
+
+    id: int
+    width: int
+    height: int
+    taken_at: datetime | None
+    latitude: float | None
+    longitude: float | None
+    format: str
+    camera: str | None
 
 
 class TextRecord(NamedTuple):

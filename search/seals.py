@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+NAME_BYTES = 16
+"""Random, at the end of a file: its seal tells it from every other file, also from one that holds the same."""
+
 _CHUNK = 1 << 20
 _CHECKSUM_BYTES = 4
 

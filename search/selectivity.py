@@ -1,7 +1,8 @@
 """A filter -> how its hits are found: by going down the ranking of everything, or among the ids that match.
 
-Where much matches, some hundred neighbours hold enough hits, and only they are compared with the filter. Where little
-does, all that match are read from the catalog, and only they are ranked. Either way no hit is missed.
+Of facts that an image keeps the index knows which ids match (fact_columns.py). Else SQL is asked: where much matches,
+some hundred neighbours hold enough hits, and only they are compared with the filter; where little does, all that match
+are read from the catalog, and only they are ranked. No hit is missed either way.
 """
 
 from __future__ import annotations
@@ -54,12 +55,13 @@ def plan(
 ) -> Plan:
     """For the neighbours of `query`, (dim,), of which `wanted` are asked for. BadFilter for an unknown tag."""
     index, state = live
-    if where.is_empty:
+    among = None if where.is_empty else index.satisfying(where.conditions)
+    if where.is_empty or among is not None:
         # by the state that named the index: no image is in an index before it has its tags
         hidden = frozenset() if where.show_sensitive else catalog.tags.hidden(target, state)
         if not hidden:
-            return Plan(None, frozenset, 1, exact)
-        return Plan(None, lambda ids: frozenset(ids) - hidden, HIDDEN_WIDER, exact)
+            return Plan(among, frozenset, 1, exact)
+        return Plan(among, lambda ids: frozenset(ids) - hidden, HIDDEN_WIDER, exact)
     if len(index) >= MANY and 4 * wanted <= REACH:
         known: dict[int, bool] = {}
 

@@ -15,7 +15,9 @@ import numpy as np
 from search.changes import STORED, Changes
 from search.collection import Collection
 from search.errors import CollectionError
+from search.exact_index import ExactIndex
 from search.exports import Exports
+from search.fact_columns import FactColumns
 from search.index import unit_rows
 from search.types import TARGETS, IndexPolicy, Target, is_followed
 
@@ -126,3 +128,6 @@ def _index_problems(collection: Collection, target: Target) -> Iterator[str]:
         start += len(ids)
     if len(index) > start:
         yield f"the {target} index holds {len(index) - start} vectors that the catalog does not"
+    facts = index.facts if isinstance(index, ExactIndex) else None
+    if facts and not facts.same(FactColumns.of(collection.catalog.image_facts())):
+        yield "filters compare other facts than those of the catalog"

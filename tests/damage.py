@@ -49,7 +49,9 @@ class Sound:
         return Path(shutil.copytree(self.directory, to))
 
     def files(self) -> list[str]:
-        return sorted(file.name for file in self.directory.iterdir() if file.suffix in (".sqlite", ".faiss", ".bin"))
+        return sorted(
+            file.name for file in self.directory.iterdir() if file.suffix in (".sqlite", ".faiss", ".npy", ".bin")
+        )
 
 
 def make(place: Path, seed: int = 0, pictures: int = 12) -> Sound:

@@ -152,6 +152,9 @@ class Guessing:
         missed = [] if exact or among is not None else [1]
         return Neighbours(*(np.delete(part, missed, axis=1)[:, :k] for part in found))
 
+    def satisfying(self, where: Sequence[Condition]) -> Ids | None:
+        return self._inner.satisfying(where)
+
     def contents(self, start: int, count: int) -> tuple[Ids, Vectors]:
         return self._inner.contents(start, count)
 
