@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.features import describe
+from indexer.in_flight import IN_FLIGHT_FILE, InFlight
 from indexer.patience import Patience, Tell
 from indexer.plan import Plan, Work, make_plan
 from indexer.report import Report
@@ -97,7 +98,8 @@ class _Build:
         self._options = options
         self._progress = progress
         self._patience, self._stop = patience, patience.stop
-        self._stage = make_stage(self._encoder, options, patience)
+        self._in_flight = InFlight(collection.directory / IN_FLIGHT_FILE)
+        self._stage = make_stage(self._encoder, options, patience, self._in_flight)
         self._report = Report()
         self._resolver = Resolver(collection.catalog, self._encode_texts, self._report, options.max_pixels)
         self._publish_at = time.monotonic() + options.publish_seconds
@@ -109,8 +111,12 @@ class _Build:
         self._recaption([work for plan in plans for work in plan.to_recaption])
         self._sweep(plans)
         if self._options.keypoints:
-            self._report.described = describe(self._collection.catalog.features, self._options, self._patience)
+            self._report.described = describe(
+                self._collection.catalog.features, self._options, self._patience, self._in_flight
+            )
         self._publish()
+        if not (self._stop.is_set() or self._report.unreadable):
+            self._in_flight.settle()
         report = self._report
         report.interrupted = self._stop.is_set()
         report.seconds = time.perf_counter() - started
@@ -123,7 +129,8 @@ class _Build:
         found = self._patience.scan(root)
         catalog, path = self._collection.catalog, root.path
         known, failures = catalog.known_files(path), catalog.known_failures(path)
-        plan = make_plan(path, found, known, failures, max_pixels=self._options.max_pixels)
+        max_pixels, suspects = self._options.max_pixels, self._in_flight.suspects
+        plan = make_plan(path, found, known, failures, max_pixels=max_pixels, suspects=suspects)
         self._report.unreadable.update(found.unreadable)
         self._report.unchanged += plan.unchanged
         return plan

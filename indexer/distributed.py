@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.in_flight import InFlight
 from indexer.patience import Patience
 from indexer.plan import Work
 from indexer.stage import Encoded, LocalStage, MakeStage
@@ -133,6 +134,7 @@ class RayStage:
         load_encoder: Callable[[], Encoder],
         options: Options,
         patience: Patience,
+        _in_flight: InFlight,  # of this machine's decoders, which rest
     ) -> None:
         self._pool = pool
         self._load = load

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from indexer.in_flight import InFlight
 from indexer.load import ahead
 from indexer.patience import Patience
 from search.errors import BadPicture
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 _ROWS_A_TRANSACTION = 256
 
 
-def describe(records: FeatureRecords, options: Options, patience: Patience) -> int:
+def describe(records: FeatureRecords, options: Options, patience: Patience, in_flight: InFlight) -> int:
     """How many images have got their local features; those whose files are gone or changed stay without.
 
     An older release indexed them, or a build that kept none. A stop ends with what is done.
@@ -27,12 +29,16 @@ def describe(records: FeatureRecords, options: Options, patience: Patience) -> i
     def read(image: Missing) -> tuple[int, bytes | None]:
         if patience.stop.is_set():
             return image.id, None
+        suspect = image.path in in_flight.suspects
         try:
             data = read_file(Path(image.path))
             if digest_of(data) != image.digest:
                 return image.id, None
-            picture = decode_picture(data, max_pixels=options.max_pixels, short_side=LONGEST)
+            with nullcontext() if suspect else in_flight.decoding(image.path):
+                picture = decode_picture(data, max_pixels=options.max_pixels, short_side=LONGEST, suspect=suspect)
         except BadPicture:
+            if suspect:  # nothing else records that it fails
+                in_flight.doubt()
             return image.id, None
         return image.id, record_of(picture.image, options.keypoints)
 

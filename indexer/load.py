@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator
 from concurrent.futures import Future, wait
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from indexer.captions import Captions, read_captions
+from indexer.in_flight import InFlight
 from indexer.plan import Work
 from search.changes import FileStamp
 from search.errors import BadPicture, UnreadFile
@@ -62,7 +64,7 @@ class Reader:
     """Reads one file. A digest in `known` is not decoded: the catalog has its vector.
 
     `short_side` is what a scaled decode must leave; without one everything is decoded whole. Of the local features so
-    many `keypoints` are kept, of 0 nothing.
+    many `keypoints` are kept, of 0 nothing. What is decoded here is noted in `in_flight`.
     """
 
     preprocess: Preprocess
@@ -70,6 +72,7 @@ class Reader:
     known: Container[bytes] = ()
     short_side: int | None = None
     keypoints: int = 0
+    in_flight: InFlight | None = None
 
     def read(self, work: Work) -> Loaded:
         started = time.perf_counter()
@@ -77,15 +80,17 @@ class Reader:
         try:
             data = read_file(path)
             digest = digest_of(data)
-            facts, pixels, features = (None, None, None) if digest in self.known else self._decode(data)
+            facts, pixels, features = (None, None, None) if digest in self.known else self._decode(data, work)
         except BadPicture as error:
             unread = isinstance(error, UnreadFile)
             return Loaded(work, time.perf_counter() - started, reason=str(error), unread=unread)
         captions = read_captions(path, work.found.sidecars)
         return Loaded(work, time.perf_counter() - started, digest, facts, pixels, features, captions)
 
-    def _decode(self, data: bytes) -> tuple[Facts, NDArray[np.uint8], bytes | None]:
-        picture = decode_picture(data, max_pixels=self.max_pixels, short_side=self.short_side)
+    def _decode(self, data: bytes, work: Work) -> tuple[Facts, NDArray[np.uint8], bytes | None]:
+        noted = None if work.suspect else self.in_flight
+        with noted.decoding(work.found.stamp.path) if noted else nullcontext():
+            picture = decode_picture(data, max_pixels=self.max_pixels, short_side=self.short_side, suspect=work.suspect)
         features = record_of(picture.image, self.keypoints) if self.keypoints else None
         return picture.facts, self.preprocess(picture.image), features
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
 from indexer.scan import FoundFile, Scan
@@ -15,10 +15,14 @@ MASS = 20
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A file to read: new (`row` is None), or changed since the row with that id was written."""
+    """A file to read: new (`row` is None), or changed since the row with that id was written.
+
+    The decoder of a `suspect` may crash: it runs apart.
+    """
 
     found: FoundFile
     row: int | None = None
+    suspect: bool = False
 
 
 @dataclass(slots=True)
@@ -51,24 +55,32 @@ class Plan:
 
 
 def make_plan(
-    root: str, scan: Scan, known: Mapping[str, KnownFile], failures: Mapping[str, KnownFailure], *, max_pixels: int
+    root: str,
+    scan: Scan,
+    known: Mapping[str, KnownFile],
+    failures: Mapping[str, KnownFailure],
+    *,
+    max_pixels: int,
+    suspects: Container[str] = (),
 ) -> Plan:
     """Compare a walk with the catalog's rows of the same folder, by path, size and mtime.
 
-    A file that failed is read again when it changed or was refused under a smaller pixel limit.
+    A file that failed is read again when it changed or was refused under a smaller pixel limit. Suspect are the paths
+    in `suspects`, and files that took a decoder down before they changed.
     """
     plan = Plan(root, len(known))
     changed = []
     for found in scan.files:
         stamp = found.stamp
-        row = known.get(stamp.path)
+        row, failure = known.get(stamp.path), failures.get(stamp.path)
+        suspect = stamp.path in suspects or (failure is not None and failure.by_decoder)
         if row is None:
-            if _failed_before(stamp, failures, max_pixels):
+            if failure and _failed_before(stamp, failure, max_pixels):
                 plan.unchanged += 1
             else:
-                plan.to_read.append(Work(found))
+                plan.to_read.append(Work(found, suspect=suspect))
         elif (stamp.size_bytes, stamp.mtime_ns) != (row.size_bytes, row.mtime_ns):
-            changed.append(Work(found, row.id))
+            changed.append(Work(found, row.id, suspect))
         elif stamp.captions_stamp != row.captions_stamp:
             plan.to_recaption.append(Work(found, row.id))
         else:
@@ -80,12 +92,9 @@ def make_plan(
     return plan
 
 
-def _failed_before(stamp: FileStamp, failures: Mapping[str, KnownFailure], max_pixels: int) -> bool:
-    failure = failures.get(stamp.path)
-    return failure is not None and (
-        (failure.size_bytes, failure.mtime_ns) == (stamp.size_bytes, stamp.mtime_ns)
-        and max_pixels <= failure.max_pixels
-    )
+def _failed_before(stamp: FileStamp, failure: KnownFailure, max_pixels: int) -> bool:
+    same = (failure.size_bytes, failure.mtime_ns) == (stamp.size_bytes, stamp.mtime_ns)
+    return same and max_pixels <= failure.max_pixels
 
 
 def _hidden(path: str, scan: Scan) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -102,7 +102,7 @@ class Resolver:
             self._count_encoded(item, batch)
             batch.added.append((item, item.facts, vectors[item.digest]))
         else:
-            self.again.append(Work(item.work.found))
+            self.again.append(replace(item.work, row=None))
 
     def _fail(self, item: Loaded, reason: str, batch: _Batch) -> None:
         self._report.failed += 1

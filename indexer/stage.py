@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.in_flight import InFlight
 from indexer.load import Loaded, Reader, ahead
 from indexer.patience import Patience
 from indexer.plan import Work
@@ -52,23 +53,30 @@ class Stage(Protocol):
         """Captions -> (n, dim) unit rows. NoTextTower without a text tower."""
 
 
-MakeStage = Callable[[Callable[[], "Encoder"], "Options", Patience], Stage]
+MakeStage = Callable[[Callable[[], "Encoder"], "Options", Patience, InFlight], Stage]
 
 
 class LocalStage:
     """On this machine: threads that decode ahead of the encoder, which is loaded when it is first needed."""
 
-    def __init__(self, load_encoder: Callable[[], Encoder], options: Options, patience: Patience) -> None:
+    def __init__(
+        self,
+        load_encoder: Callable[[], Encoder],
+        options: Options,
+        patience: Patience,
+        in_flight: InFlight | None = None,
+    ) -> None:
         self._load_encoder = load_encoder
         self._options = options
         self._patience, self._stop = patience, patience.stop
+        self._in_flight = in_flight
         self._waited = 0.0
 
     def encode(self, works: Sequence[Work], known: Container[bytes]) -> Iterator[Encoded]:
         encoder = self._load_encoder()
         options = self._options
         short_side = options.short_side(encoder)
-        reader = Reader(encoder.preprocess, options.max_pixels, known, short_side, options.keypoints)
+        reader = Reader(encoder.preprocess, options.max_pixels, known, short_side, options.keypoints, self._in_flight)
         sent: deque[tuple[list[Loaded], list[bytes], float]] = deque()
 
         def pixels() -> Iterator[NDArray[np.uint8]]:

@@ -1,4 +1,4 @@
-"""A picture of a format whose decoder is not trusted -> the same as `search/image.py` gives, from another process.
+"""A picture whose decoder is not trusted -> the same as `search/image.py` gives, from another process.
 
 Each picture has one process to itself (`search/apart_worker.py`); there are at most as many as processors, started when
 all others are busy, and they stay for the next pictures. Decoders of these formats keep one processor busy, or few, so
@@ -22,6 +22,7 @@ from PIL import Image
 
 from search.errors import BadPicture, UnreadFile
 from search.raw import Room
+from search.records import DECODER
 from search.types import Facts, Picture
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def decode_apart(data: bytes, name: str, *, max_pixels: int, short_side: int | N
             _idle.append(worker)
             raise
         except _Died:
-            raise BadPicture(f"the decoder of {name} {_end_of(worker.end(patience_s=_ENDING_S))}") from None
+            raise BadPicture(f"{DECODER} {name} {_end_of(worker.end(patience_s=_ENDING_S))}") from None
         except BaseException:  # Ctrl-C: an answer is on its way that nobody will take
             worker.end()
             raise

@@ -20,7 +20,7 @@ from search.database import Database, Place, database_at, schema_version
 from search.errors import SchemaTooNew
 from search.feature_records import FeatureRecords
 from search.filters import Filter, at_or_under, matching
-from search.records import Choices, ImageRecord, KnownFailure, KnownFile, Original, State, TextRecord
+from search.records import DECODER, Choices, ImageRecord, KnownFailure, KnownFile, Original, State, TextRecord
 from search.schema import IN_BYTES, SCHEMA_VERSION, failures, images, roots, runs, state, texts
 from search.sqlite import reading
 from search.tags import Tags
@@ -71,8 +71,9 @@ class Catalog:
         return {path: KnownFile(*known) for path, *known in rows}
 
     def known_failures(self, folder: str) -> dict[str, KnownFailure]:
+        by_decoder = failures.c.reason.startswith(DECODER)
         columns = (failures.c.path, failures.c.size_bytes, failures.c.mtime_ns, failures.c.max_pixels)
-        rows = self._rows(select(*columns).where(at_or_under(failures.c.path, folder)))
+        rows = self._rows(select(*columns, by_decoder).where(at_or_under(failures.c.path, folder)))
         return {path: KnownFailure(*known) for path, *known in rows}
 
     def known_digests(self) -> set[bytes]:

@@ -76,7 +76,7 @@ def digest_of(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
-def decode_picture(data: bytes, *, max_pixels: int, short_side: int | None = None) -> Picture:
+def decode_picture(data: bytes, *, max_pixels: int, short_side: int | None = None, suspect: bool = False) -> Picture:
     """Decode a picture, told by its content; the first frame where there are several.
 
     With `short_side` a JPEG may come smaller, by 2, 4 or 8, as long as its shorter side keeps so many pixels: the
@@ -86,12 +86,12 @@ def decode_picture(data: bytes, *, max_pixels: int, short_side: int | None = Non
     A camera's RAW file gives its embedded preview where that is large enough, with the size of the photograph in the
     facts. Safe on several threads: a picture of more than ALONE_PIXELS waits for the other large ones, so that memory
     stays bounded. The decoders of HEIF, AVIF, JPEG 2000 and RAW run in processes of their own, so that what they do to
-    theirs is done to no other.
+    theirs is done to no other; so is that of a `suspect` picture, whatever its format.
 
     Raises BadPicture: not a picture, broken or truncated, over `max_pixels`, which is checked before any pixel is
     decoded, or one whose decoder crashed or took too long. UnreadFile where no such process can be had.
     """
-    if name := apart_format_of(data):
+    if name := apart_format_of(data) or (_name_of(data) if suspect else None):
         from search.apart import decode_apart  # when the first such file comes
 
         return decode_apart(data, name, max_pixels=max_pixels, short_side=short_side, room=_turn_of)
@@ -185,6 +185,12 @@ def _opened(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
             _check_pixels(*image.size, max_pixels)
             return image
     raise failures[0] if failures else BadPicture("not a picture of a known format")
+
+
+def _name_of(data: bytes) -> str:
+    """The first format that the picture may be."""
+    fitting = (name for name in formats_of(data) if (accepts := Image.OPEN[name][1]) and _has_signature(data, accepts))
+    return next(fitting, "this picture")
 
 
 def _has_signature(data: bytes, accepts: Callable[[bytes], bool | str]) -> bool:

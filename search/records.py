@@ -8,6 +8,9 @@ from typing import NamedTuple
 from search.changes import StoredVector
 from search.types import Facts
 
+DECODER = "the decoder of"
+"""How the reason of a failure begins where the process of search/apart.py ended that had the picture."""
+
 
 class KnownFile(NamedTuple):
     id: int
@@ -17,9 +20,12 @@ class KnownFile(NamedTuple):
 
 
 class KnownFailure(NamedTuple):
+    """`by_decoder` says that it took a decoder's process down."""
+
     size_bytes: int
     mtime_ns: int
     max_pixels: int
+    by_decoder: bool
 
 
 class State(NamedTuple):

@@ -1,6 +1,7 @@
-"""The process behind `search/apart.py` with a JPEG 2000 decoder that fails as the picture says, in each way there is.
+"""The process behind `search/apart.py` with decoders of JPEG 2000 and QOI that fail as the picture says, in each way
+there is.
 
-A picture of it is the signature of JPEG 2000 and a word.
+A picture of them is the signature of the format and a word.
 """
 
 from __future__ import annotations
@@ -15,21 +16,20 @@ from PIL import Image
 
 from search import apart_worker
 
-SIGNATURE = b"\xff\x4f\xff\x51"
+SIGNATURES = {"JPEG2000": b"\xff\x4f\xff\x51", "QOI": b"qoif"}
 WORKER = "from tests.bad_decoders import main; main()"
 
 
-def picture(word: str) -> bytes:
-    return SIGNATURE + word.encode()
+def picture(word: str, format_: str = "JPEG2000") -> bytes:
+    return SIGNATURES[format_] + word.encode()
 
 
 class _Picture(Image.Image):
     """Fails where a decoder does, once it is asked for pixels."""
 
-    format = "JPEG2000"
-
-    def __init__(self, word: str) -> None:
+    def __init__(self, format_: str, word: str) -> None:
         super().__init__()
+        self.format = format_
         self._mode, self._size = "RGB", (8, 8)
         self.word = word
 
@@ -54,11 +54,16 @@ class _Picture(Image.Image):
         return super().load()
 
 
-def _open(stream: io.BytesIO, _name: str) -> Image.Image:
-    return _Picture(stream.read().removeprefix(SIGNATURE).decode())
+def install() -> None:
+    Image.init()
+    for format_, signature in SIGNATURES.items():
+
+        def open_(stream: io.BytesIO, _name: str, format_: str = format_) -> Image.Image:
+            return _Picture(format_, stream.read()[4:].decode())
+
+        Image.OPEN[format_] = (open_, lambda prefix, signature=signature: prefix.startswith(signature))  # type: ignore[assignment]
 
 
 def main() -> None:
-    Image.init()
-    Image.OPEN["JPEG2000"] = (_open, lambda prefix: prefix.startswith(SIGNATURE))  # type: ignore[assignment]
+    install()
     apart_worker.main()

@@ -5,22 +5,24 @@ from __future__ import annotations
 import io
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
 from PIL import ExifTags, Image
 
+from indexer.in_flight import IN_FLIGHT_FILE, InFlight
 from search import apart
 from search.collection import Collection
 from search.errors import BadPicture, UnreadFile
-from search.image import decode_here, decode_picture
+from search.image import decode_here, decode_picture, digest_of
 from search.settings import PROJECT
 from search.signatures import apart_format_of
 from tests import bad_decoders
@@ -115,6 +117,54 @@ def test_a_build_records_them_once_and_indexes_the_others(
     assert decoders(os.getpid()) == set()
     (photos / "crashes.jp2").write_bytes(bad_decoders.picture("decodes"))
     assert index(photos).new == 1
+
+
+def built(directory: Path, photos: Path) -> str | int:
+    """What a build in a process of its own reports, [new, failed], or the signal that ended it."""
+    words = [sys.executable, "-m", "tests.crashing_build", directory, photos]
+    done = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, check=False)
+    return done.stdout if done.returncode == 0 else -done.returncode
+
+
+def test_a_file_that_took_a_build_down_takes_no_other_down(tmp_path: Path, photos: Path) -> None:
+    """Its decoder, of a format that no process apart is made for, crashes. So does that of a second such file."""
+    directory, note = tmp_path / "collection", tmp_path / "collection" / IN_FLIGHT_FILE
+    for name in ("a.qoi", "z.qoi"):
+        (photos / name).write_bytes(bad_decoders.picture("crashes", "QOI"))
+    assert built(directory, photos) == signal.SIGSEGV
+    (first,) = InFlight(note).suspects
+    assert built(directory, photos) == signal.SIGSEGV
+    assert InFlight(note).suspects == {str(photos / "a.qoi"), str(photos / "z.qoi")} > {first}
+    assert built(directory, photos) == "[3, 2]"
+    assert not note.exists()
+    with closing(Collection.open(directory)) as collection:
+        crashed = f"the decoder of QOI crashed (signal {int(signal.SIGSEGV)})"
+        assert [reason for _, reason, _ in collection.catalog.failures()] == [crashed, crashed]
+    assert built(directory, photos) == "[0, 0]"
+    os.utime(photos / "a.qoi", (1, 1))
+    (photos / "z.qoi").write_bytes(bad_decoders.picture("decodes", "QOI"))
+    assert built(directory, photos) == "[1, 1]"
+
+
+def test_a_suspect_whose_crash_is_not_recorded_stays_one(
+    bad: None, collection: Collection, index: Build, photos: Path
+) -> None:
+    """Its row is there and its local features are not, so there is no failure: it is tried again, apart."""
+    index(photos, keypoints=0)
+    file, note = photos / "red.png", collection.directory / IN_FLIGHT_FILE
+    file.write_bytes(data := bad_decoders.picture("crashes", "QOI"))
+    note.write_bytes(bytes(file).ljust(4096, b"\0"))
+    found = [str(file), digest_of(data), len(data), file.stat().st_mtime_ns]
+    with sqlite3.connect(collection.directory / "catalog.sqlite") as connection:
+        connection.execute("UPDATE images SET digest = ?2, size_bytes = ?3, mtime_ns = ?4 WHERE path = ?1", found)
+    connection.close()
+    for _ in range(2):
+        report = index(photos)
+        assert (report.unchanged, report.failed) == (3, 0)
+        assert InFlight(note).suspects == {str(file)}
+    file.unlink()
+    index(photos)
+    assert not note.exists()
 
 
 @pytest.mark.parametrize("word", ["crashes", "hangs", "takes memory"])
