@@ -134,6 +134,11 @@ def findings(found: Findings) -> str:
             f"{len(found.bad_vectors)} images have a vector that is damaged or no unit vector, "
             f"first id:{found.bad_vectors[0]}; verify --repair takes them out and update embeds them again"
         )
+    if found.bad_features:
+        lines.append(
+            f"{len(found.bad_features)} images have local features that are damaged, first id:{found.bad_features[0]}; "
+            "verify --repair takes these out and update makes them again"
+        )
     lines += [line if "--repair" in line else f"{line}; verify --repair makes it again" for line in found.indexes]
     lines += [f"{line}; verify --repair takes them away, and they are exported again" for line in found.exports]
     lines += [f"missing: {path}" for path in found.missing_files[:SHOWN]] + _more(found.missing_files)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -77,10 +77,15 @@ def _add(connection: Connection, added: Sequence[NewImage]) -> None:
 
 
 def _add_features(connection: Connection, added: dict[int, NewImage]) -> None:
-    records = [{"image_id": id_, "record": image.features} for id_, image in added.items() if image.features]
-    insert_all(connection, local_features, records)
+    add_features(connection, {id_: image.features for id_, image in added.items() if image.features})
     if any(image.digest and not image.features for image in added.values()):
         connection.execute(_features_of_copies(min(added), max(added)))
+
+
+def add_features(connection: Connection, records: Mapping[int, bytes]) -> None:
+    """Keep the packed local features of images that have none."""
+    rows = [{"image_id": id_, "record": record, "checksum": zlib.crc32(record)} for id_, record in records.items()]
+    insert_all(connection, local_features, rows)
 
 
 def _features_of_copies(first: int, last: int) -> Insert:
@@ -95,13 +100,13 @@ def _features_of_copies(first: int, last: int) -> Insert:
         .subquery()
     )
     copies = (
-        select(new.c.id, described.c.record)
+        select(new.c.id, described.c.record, described.c.checksum)
         .join(known, known.c.digest == new.c.digest)
         .join(described, described.c.image_id == known.c.image_id)
         .outerjoin(own, own.c.image_id == new.c.id)
         .where(new.c.id.between(first, last), own.c.image_id.is_(None))
     )
-    return insert(local_features).from_select(["image_id", "record"], copies)
+    return insert(local_features).from_select(["image_id", "record", "checksum"], copies)
 
 
 def _fail(connection: Connection, changes: Changes) -> None:

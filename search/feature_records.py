@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, bindparam, delete, func, select, update
 
-from search.apply import insert_all
+from search.apply import add_features
 from search.bulk import SQL_VARIABLES, ImageFile, image_files
+from search.errors import CollectionError
 from search.schema import images, local_features, state
 
 HEAD_BYTES = 1028
 """Those of a record beside its keypoints, of which each takes KEYPOINT_BYTES."""
 
 KEYPOINT_BYTES = 70
+
+
+_ROWS = 1_000
+_RECORDS = select(local_features.c.image_id, local_features.c.record, local_features.c.checksum)
 
 
 class FeatureTotals(NamedTuple):
@@ -46,15 +52,32 @@ class FeatureRecords:
         self._engine = engine
 
     def of(self, image_ids: Sequence[int]) -> dict[int, bytes]:
-        """The records of those of the images that have one."""
-        columns = select(local_features.c.image_id, local_features.c.record)
+        """The records of those of the images that have one. CollectionError for one that is damaged."""
         found: dict[int, bytes] = {}
         with self._engine.connect() as connection:
             for start in range(0, len(image_ids), SQL_VARIABLES):
                 some = image_ids[start : start + SQL_VARIABLES]
-                rows = connection.execute(columns.where(local_features.c.image_id.in_(some)))
-                found.update((image_id, record) for image_id, record in rows)
+                rows = connection.execute(_RECORDS.where(local_features.c.image_id.in_(some)))
+                found.update((image_id, _whole(image_id, record, checksum)) for image_id, record, checksum in rows)
         return found
+
+    def damaged(self) -> list[int]:
+        """The images whose record is not what was written."""
+        found: list[int] = []
+        after = 0
+        with self._engine.connect() as connection:
+            some = _RECORDS.order_by(local_features.c.image_id).limit(_ROWS)
+            while rows := connection.execute(some.where(local_features.c.image_id > after)).all():
+                found += [image_id for image_id, record, checksum in rows if zlib.crc32(record) != checksum]
+                after = rows[-1].image_id
+        return found
+
+    def remove(self, image_ids: Sequence[int]) -> None:
+        """Forget the records of these images; their index is out of date after this."""
+        with self._engine.begin() as connection:
+            rows = [{"image": image_id} for image_id in image_ids]
+            connection.execute(delete(local_features).where(local_features.c.image_id == bindparam("image")), rows)
+            connection.execute(update(state).values(changes=state.c.changes + 1))
 
     def missing(self) -> list[Missing]:
         """The images that have no record though they came from a file."""
@@ -70,8 +93,7 @@ class FeatureRecords:
         if not records:
             return
         with self._engine.begin() as connection:
-            rows = [{"image_id": image_id, "record": record} for image_id, record in records.items()]
-            insert_all(connection, local_features, rows)
+            add_features(connection, records)
             connection.execute(update(state).values(changes=state.c.changes + 1))
 
     def ids(self) -> NDArray[np.int64]:
@@ -93,3 +115,12 @@ class FeatureRecords:
         size = func.coalesce(func.sum(func.length(local_features.c.record)), 0)
         with self._engine.connect() as connection:
             return FeatureTotals(*connection.execute(select(func.count(), size).select_from(local_features)).one())
+
+
+def _whole(image_id: int, record: bytes, checksum: int) -> bytes:
+    """`record` if it is what was written."""
+    if zlib.crc32(record) != checksum:
+        raise CollectionError(
+            f"the local features of id:{image_id} are damaged: verify --repair takes them out, update makes them again"
+        )
+    return record

@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.functions import GenericFunction
 from sqlalchemy.types import TypeEngine
 
-SCHEMA_VERSION = "0006"
+SCHEMA_VERSION = "0007"
 """The newest revision in search/migrations."""
 
 IN_BYTES = "in_bytes"
@@ -119,7 +119,8 @@ images = Table(
 
 Filters read `images_facts` alone, and not the rows, of which most is the vector.
 
-`checksum` is the crc32 of the stored vector, here and in `texts`: who reads a vector compares it.
+`checksum` is the crc32 of the stored vector, here and in `texts`, and of the record in `local_features`: who reads one
+compares it. Paths, captions and what filters ask for stand in indexes too, which `PRAGMA integrity_check` compares.
 """
 
 texts = Table(
@@ -161,6 +162,7 @@ local_features = Table(
     metadata,
     _column("image_id", ForeignKey("images.id", ondelete="CASCADE"), primary_key=True),
     _column("record", LargeBinary),
+    _column("checksum", BigInteger),
 )
 """The local features of one image, as search.local_features packs them: an edited copy is told by them."""
 

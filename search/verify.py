@@ -27,19 +27,21 @@ class Findings:
     """What `verify` found. All empty is clean.
 
     `catalog` and `indexes` are sentences; `bad_vectors` are the ids of images that have, or whose captions have, a
-    vector that is damaged or no unit vector; `missing_files` are paths of rows in followed folders; imported rows need
-    no file. `exports` speaks of the towers of the collection's model that are kept in the cache.
+    vector that is damaged or no unit vector, `bad_features` those whose local features are damaged; `missing_files` are
+    paths of rows in followed folders; imported rows need no file. `exports` speaks of the towers of the collection's
+    model that are kept in the cache.
     """
 
     catalog: list[str] = field(default_factory=list)
     bad_vectors: list[int] = field(default_factory=list)
+    bad_features: list[int] = field(default_factory=list)
     indexes: list[str] = field(default_factory=list)
     missing_files: list[str] = field(default_factory=list)
     exports: list[str] = field(default_factory=list)
 
     @property
     def clean(self) -> bool:
-        return not (self.catalog or self.bad_vectors or self.indexes or self.missing_files or self.exports)
+        return not any(asdict(self).values())
 
     def to_dict(self) -> dict[str, Any]:
         return {"clean": self.clean, **asdict(self)}
@@ -56,6 +58,7 @@ def verify(collection: Collection, cache: Path | None = None) -> Findings:
         return findings  # what else it says cannot be believed
     collection.reopen()
     findings.bad_vectors = sorted({image for target in TARGETS for image in _bad_vectors(collection, target)})
+    findings.bad_features = collection.catalog.features.damaged()
     findings.indexes = [problem for target in TARGETS for problem in _index_problems(collection, target)]
     findings.indexes += _keypoint_problems(collection)
     findings.indexes += _damage(collection.published) + _damage(collection.background)
@@ -66,7 +69,8 @@ def verify(collection: Collection, cache: Path | None = None) -> Findings:
 
 
 def repair(collection: Collection, findings: Findings, cache: Path | None = None) -> None:
-    """Mend what can be made again: rows with a bad vector go, to be embedded by the next build; indexes are rebuilt.
+    """Mend what can be made again: rows with a bad vector go, to be embedded by the next build, and so do bad local
+    features; indexes are rebuilt.
 
     Damaged towers go from the `cache`, to be exported again. The caller holds `collection.writing()`.
     """
@@ -74,7 +78,9 @@ def repair(collection: Collection, findings: Findings, cache: Path | None = None
         Exports.of(cache, collection.identity).damage(forget=True)
     if findings.bad_vectors:
         collection.catalog.apply(Changes(removed=findings.bad_vectors))
-    if findings.indexes or findings.bad_vectors:
+    if findings.bad_features:
+        collection.catalog.features.remove(findings.bad_features)
+    if findings.indexes or findings.bad_vectors or findings.bad_features:
         if _damage(collection.background):
             collection.forget_background()
         collection.publish(IndexPolicy() if _damage(collection.published) else None)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
+from indexer import say
 from search.catalog import Catalog
 from search.changes import Changes, FileStamp, NewImage
 from search.collection import Collection
@@ -171,6 +172,23 @@ def test_a_bit_that_flipped_in_a_stored_vector_is_refused_and_repaired(
     assert index(photos).new == 1
     assert verify(filled).clean
     assert Searcher(filled, lambda: encoder).by_text("red")[0].path.name == "red.png"
+
+
+def test_a_bit_that_flipped_in_local_features_is_refused_and_they_are_made_again(
+    filled: Collection, index: Build, photos: Path, write: Write
+) -> None:
+    before = filled.catalog.features.of([1, 2, 3])
+    write("UPDATE local_features SET record = :record WHERE image_id = 2", record=before[2][:-1] + b"\x01")
+    with pytest.raises(CollectionError, match="local features of id:2 are damaged: verify --repair"):
+        filled.catalog.features.of([1, 2, 3])
+    findings = verify(filled)
+    assert findings.bad_features == [2]
+    assert "1 images have local features that are damaged, first id:2" in say.findings(findings)
+    repair(filled, findings)
+    assert verify(filled).clean
+    assert index(photos).described == 1
+    assert filled.catalog.features.of([1, 2, 3]) == before
+    assert verify(filled).clean
 
 
 def test_verify_finds_and_repair_rebuilds_an_index_that_disagrees(filled: Collection, write: Write) -> None:
