@@ -10,7 +10,9 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
@@ -21,6 +23,10 @@ from PIL import Image
 from tests.fuzz.targets import three_pictures
 from tests.test_web_live import png
 from tests.test_web_workers import TIMEOUT_S, served, status
+from web.connections import Server
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="reads a process's memory in /proc")
 
@@ -125,6 +131,47 @@ def test_a_line_of_a_chunked_body_without_end_is_refused(attacked: Attacked, bef
         client.sendall(CHUNKED + before)
         answer = _send_until_answered(client, b"1" * 65_536, 1_000)
     assert b" 400 " in answer.split(b"\r\n")[0]
+
+
+def test_bodies_together_are_bounded() -> None:
+    """In a server that may hold 4 MB of them, 2 clients send 1.5 MB each and wait, others 2 MB."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as open_:
+        address = listener.getsockname()
+        server = Server(_answered, listener, threads=1, max_bodies_bytes=4_000_000)
+        threading.Thread(target=server.run, daemon=True).start()
+        open_.callback(server.close)
+
+        def sent(path: bytes, size_bytes: int, of_bytes: int) -> socket.socket:
+            client = open_.enter_context(socket.create_connection(address, timeout=TIMEOUT_S))
+            head = b"POST %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+            client.sendall(head % (path, of_bytes) + bytes(size_bytes))
+            return client
+
+        def answer(client: socket.socket) -> bytes:
+            return b"".join(iter(partial(client.recv, 65_536), b""))
+
+        api, page = b"/api/v1/search", b"/search"
+        waiting = [sent(api, 1_500_000, 2_000_000) for _ in range(2)]
+        while server.bodies_bytes() < 3_000_000:
+            time.sleep(0.01)
+        for path, kind in ((api, b"application/json"), (page, b"text/plain")):
+            refused = answer(sent(path, 2_000_000, 2_000_000))
+            assert refused.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+            assert b"Content-Type: " + kind in refused
+            assert b"Retry-After: 5\r\n" in refused
+            assert b"the server holds as many uploads as it may; try again later" in refused
+        assert answer(sent(api, 5, 5)).endswith(b"\r\n\r\n5")
+        for client in waiting:  # are not disturbed
+            client.sendall(bytes(500_000))
+            assert answer(client).endswith(b"\r\n\r\n2000000")
+        while server.bodies_bytes():
+            time.sleep(0.01)
+
+
+def _answered(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    """Says how long the body is."""
+    start_response("200 OK", [])
+    return [str(len(environ["wsgi.input"].read())).encode()]
 
 
 def _send_until_answered(client: socket.socket, piece: bytes, times: int) -> bytes:

@@ -1,8 +1,9 @@
 """A WSGI application and a listening socket -> a waitress server that many connections, or odd bodies, cannot stop.
 
 waitress hears no newcomers once it holds as many connections as it may, and keeps what it has for a minute: as many
-silent clients would shut everyone else out. So those that have been silent longest make room. And it gathers the line
-before a chunk, however long, by copying all of it for every piece that comes.
+silent clients would shut everyone else out. So those that have been silent longest make room. It gathers the line
+before a chunk, however long, by copying all of it for every piece that comes. And it keeps the bodies of as many
+requests as there are connections.
 """
 
 from __future__ import annotations
@@ -11,41 +12,97 @@ import socket
 from typing import Any
 
 from waitress.adjustments import Adjustments
+from waitress.buffers import OverflowableBuffer
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.receiver import ChunkedReceiver
 from waitress.server import TcpWSGIServer
-from waitress.utilities import BadRequest
+from waitress.utilities import BadRequest, Error
+
+from web.deadline import unavailable
 
 MAX_CHUNK_LINE_BYTES = 16_384
 """Of the line before a chunk, and of what follows the last one."""
+
+MAX_BODIES_BYTES = 1_000_000_000
+"""Of all bodies that one process holds, most of them in files. Sixteen uploads of the largest size that is taken."""
+
+_LOOK_BYTES = 1_000_000
+"""So often a body that grows is looked at, and from there on: smaller ones are in memory."""
 
 _ROOM = 25
 """Connections that are closed at once, and that always have room."""
 
 
+class _Full(Error):
+    """With the error body of the application."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("the server holds as many uploads as it may; try again later")
+        self._path = path
+
+    def to_response(self, _ident: str | None = None) -> Any:
+        status, headers, (body,) = unavailable(self._path, self.body)
+        return status, [pair for pair in headers if pair[0] != "Content-Length"], body
+
+
+class _Nowhere(OverflowableBuffer):
+    """Keeps nothing. Who still sends would not hear an answer, so the rest of a body is read."""
+
+    def append(self, _data: bytes) -> None:
+        pass
+
+
 class _Parser(HTTPRequestParser):
+    def __init__(self, adj: Adjustments, server: Server) -> None:
+        super().__init__(adj)
+        self._server = server
+        self._look_at = _LOOK_BYTES
+        self._full: _Full | None = None
+
     def received(self, data: bytes) -> int:
         consumed: int = super().received(data)
         body = self.body_rcv
         if isinstance(body, ChunkedReceiver) and max(len(body.control_line), len(body.trailer)) > MAX_CHUNK_LINE_BYTES:
             self.error = BadRequest(f"a line of a chunked body is longer than {MAX_CHUNK_LINE_BYTES:,} bytes")
             self.completed = True
+        elif body is not None and len(body) >= self._look_at and not self.completed:
+            self._look_at = len(body) + _LOOK_BYTES
+            if self._server.bodies_bytes() > self._server.max_bodies_bytes:
+                body.getbuf().close()
+                body.buf = _Nowhere(0)
+                self._full = _Full(self.path)  # type: ignore[attr-defined]
+        if self.completed:
+            self.error = self.error or self._full
         return consumed
 
 
 class _Channel(HTTPChannel):
-    parser_class = _Parser
+    server: Server
+
+    def parser_class(self, adj: Adjustments) -> _Parser:  # type: ignore[override]
+        return _Parser(adj, self.server)
+
+    def body_bytes(self) -> int:
+        """Of the request that comes and of those that are answered."""
+        requests = [*self.requests, *([self.request] if self.request else [])]
+        return sum(len(request.body_rcv) for request in requests if request.body_rcv is not None)
 
 
 class Server(TcpWSGIServer):
-    """`run()` answers until SystemExit or KeyboardInterrupt. `options` are those of waitress."""
+    """`run()` answers until SystemExit or KeyboardInterrupt. `options` are those of waitress.
+
+    Of who sends on when all bodies together have more than `max_bodies_bytes` nothing is kept, and the answer is 503.
+    """
 
     channel_class = _Channel
 
-    def __init__(self, app: Any, listener: socket.socket, **options: Any) -> None:
+    def __init__(
+        self, app: Any, listener: socket.socket, *, max_bodies_bytes: int = MAX_BODIES_BYTES, **options: Any
+    ) -> None:
         address = (listener.family, listener.type, listener.proto, listener.getsockname())
         adjustments = Adjustments(sockets=[listener], **options)
+        self.max_bodies_bytes = max_bodies_bytes
         self._channels: dict[int, Any] = {}
         super().__init__(app, self._channels, True, listener, adj=adjustments, bind_socket=False, sockinfo=address)
 
@@ -57,3 +114,7 @@ class Server(TcpWSGIServer):
             for channel in sorted(waiting, key=lambda channel: channel.last_activity)[:_ROOM]:
                 channel.will_close = True
         return bool(super().readable())
+
+    def bodies_bytes(self) -> int:
+        """Of all bodies that are held."""
+        return sum(channel.body_bytes() for channel in self._channels.values() if isinstance(channel, _Channel))

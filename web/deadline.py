@@ -36,7 +36,7 @@ _END = "image_search.end"
 _log = logging.getLogger(__name__)
 
 
-class _Answer(NamedTuple):
+class Answer(NamedTuple):
     status: str
     headers: list[tuple[str, str]]
     body: Iterable[bytes]
@@ -51,7 +51,7 @@ class Limited:
     def __init__(self, app: WSGIApplication, *, threads: int, limit_s: float = LIMIT_S) -> None:
         self._app = app
         self._limit_s = limit_s
-        self._waiting: SimpleQueue[tuple[Future[_Answer], WSGIEnvironment]] = SimpleQueue()
+        self._waiting: SimpleQueue[tuple[Future[Answer], WSGIEnvironment]] = SimpleQueue()
         self._given_up = 0
         self._counting = threading.Lock()
         for _ in range(SPARE * threads):
@@ -59,13 +59,16 @@ class Limited:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         environ[_END] = time.monotonic() + self._limit_s
-        running: Future[_Answer] = Future()
+        running: Future[Answer] = Future()
         self._waiting.put((running, environ))
         try:
             answer = running.result(self._limit_s)
         except TimeoutError:
             self._give_up(running, environ)
-            answer = _too_slow(environ, self._limit_s)
+            message = (
+                f"this took longer than {self._limit_s:g} seconds and was given up; ask for less, or try again later"
+            )
+            answer = unavailable(environ.get("PATH_INFO", ""), message)
         start_response(answer.status, answer.headers)
         return answer.body
 
@@ -78,7 +81,7 @@ class Limited:
                 except Exception as error:  # noqa: BLE001  (it is the caller's)
                     running.set_exception(error)
 
-    def _run(self, environ: WSGIEnvironment) -> _Answer:
+    def _run(self, environ: WSGIEnvironment) -> Answer:
         started: list[tuple[str, list[tuple[str, str]]]] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], _fault: object = None) -> Any:
@@ -86,9 +89,9 @@ class Limited:
 
         body = self._app(environ, start_response)
         status, headers = started[-1]
-        return _Answer(status, headers, body)
+        return Answer(status, headers, body)
 
-    def _give_up(self, running: Future[_Answer], environ: WSGIEnvironment) -> None:
+    def _give_up(self, running: Future[Answer], environ: WSGIEnvironment) -> None:
         if running.cancel():  # it never began
             return
         with self._counting:
@@ -96,7 +99,7 @@ class Limited:
         _log.error("%s %s took too long; requests that still run: %d", *_asked(environ), self._given_up)
         running.add_done_callback(self._ended)
 
-    def _ended(self, running: Future[_Answer]) -> None:
+    def _ended(self, running: Future[Answer]) -> None:
         with self._counting:
             self._given_up -= 1
         if running.exception() is None:
@@ -119,12 +122,11 @@ def _asked(environ: WSGIEnvironment) -> tuple[str, str]:
     return environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")
 
 
-def _too_slow(environ: WSGIEnvironment, limit_s: float) -> _Answer:
-    """The error body of the API, and for pages its message."""
-    message = f"this took longer than {limit_s:g} seconds and was given up; ask for less, or try again later"
+def unavailable(path: str, message: str) -> Answer:
+    """503 where Flask does not answer: the error body of the API, and for pages its message."""
     error = {"status": 503, "code": "service_unavailable", "message": message}
-    api = environ.get("PATH_INFO", "").startswith("/api/")
+    api = path.startswith("/api/")
     body = (json.dumps({"error": error}) if api else message).encode()
     kind = "application/json" if api else "text/plain; charset=utf-8"
     own = {"Content-Type": kind, "Content-Length": str(len(body)), "Retry-After": "5", "Cache-Control": "no-store"}
-    return _Answer("503 Service Unavailable", [*HEADERS.items(), *own.items()], [body])
+    return Answer("503 Service Unavailable", [*HEADERS.items(), *own.items()], [body])
