@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from argparse import Namespace
@@ -29,7 +30,7 @@ from indexer.transfer_commands import import_ as import_
 from indexer.watch import watch as follow_changes
 from search.changes import Changes
 from search.collection import Collection
-from search.errors import BadQuery, CollectionBusy
+from search.errors import BadQuery, CollectionBusy, DiskFull
 from search.exit_codes import INTERRUPTED, NO, OK
 from search.models import MODELS, Hub, local_models
 from search.published import check, text_cosines
@@ -70,14 +71,25 @@ def watch(arguments: Namespace) -> int:
     """Update, then again after every burst of changes, until Ctrl-C."""
     collection, load = open_collection(arguments.collection, loader=loader_for(arguments))
     with closing(collection), stop_on_signals() as stop:
+        told = set[str]()
+
+        def later(why: str) -> bool:
+            if why not in told:
+                say.note(f"{why}; trying again until it can be done")
+                told.add(why)
+            return False
 
         def update_now() -> bool:
             try:
                 with collection.writing():
                     report = _run(collection, collection.catalog.roots(), load, arguments, stop)
-            except CollectionBusy as busy:
-                say.note(f"{busy}; trying again soon")
-                return False
+            except (CollectionBusy, DiskFull) as trouble:
+                return later(str(trouble))
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                return later(f"{error.filename or collection.directory}: {error.strerror}")
+            told.clear()
             if report.wrote:
                 _tell(report, arguments)
             return True

@@ -4,27 +4,38 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 from watchfiles import Change
 from watchfiles import watch as changes_in
 
 from search.image import SUFFIXES
 
-RETRY_MS = 5_000
+RETRY_S = 5.0
+"""Before an update that could not be done is tried again; twice as long before each next time."""
+
+LONGEST_S = 60.0
 _CAPTIONS = {".txt", ".json"}
 
 
 def watch(folders: Sequence[str], update: Callable[[], bool], stop: threading.Event) -> None:
     """Call `update` now and after each burst of changes below `folders`, until `stop`.
 
-    An update that returns False could not be done; it is tried again some seconds later.
+    An update that returns False could not be done; it is tried again some seconds later, and not before.
     """
-    pending = not update()
-    bursts = changes_in(*folders, watch_filter=_concerns, stop_event=stop, rust_timeout=RETRY_MS, yield_on_timeout=True)
-    for burst in bursts:
-        if burst or pending:
+    timeout_ms = int(1000 * RETRY_S)
+    bursts = changes_in(
+        *folders, watch_filter=_concerns, stop_event=stop, rust_timeout=timeout_ms, yield_on_timeout=True
+    )
+    pending, pause_s, not_before = True, RETRY_S, 0.0
+    for burst in chain([set()], bursts):
+        pending = pending or bool(burst)
+        if pending and time.monotonic() >= not_before:
             pending = not update()
+            not_before = time.monotonic() + pause_s if pending else 0.0
+            pause_s = min(2 * pause_s, LONGEST_S) if pending else RETRY_S
 
 
 def _concerns(_change: Change, path: str) -> bool:

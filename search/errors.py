@@ -14,6 +14,7 @@
     └── CollectionError
         ├── CollectionNotFound
         ├── CollectionBusy    another process is writing
+        ├── DiskFull          what was to be written had no room
         ├── EncoderMismatch   the collection was made by another encoder
         └── SchemaTooNew      made by a newer release
 
@@ -77,6 +78,10 @@ class CollectionNotFound(CollectionError):
 
 class CollectionBusy(CollectionError):
     """Another process holds the collection for writing."""
+
+
+class DiskFull(CollectionError):
+    """The collection's disk has no room for what was to be written; finished work is kept."""
 
 
 class EncoderMismatch(CollectionError):

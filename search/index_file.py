@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
 import faiss
 
-from search.errors import CollectionError
+from search.errors import CollectionError, DiskFull
 from search.index import REPAIR
 from search.seals import Seal
 
 
 def write(index: faiss.Index, aside: Path, file: Path) -> None:
-    """Write it `aside`, to become `file`. Raises CollectionError where it cannot be written."""
+    """Write it `aside`, to become `file`. CollectionError where it cannot be written, DiskFull for want of room."""
     try:
         faiss.write_index(index, str(aside))
     except RuntimeError as error:
         reason = str(error).rpartition("failed: ")[2]
-        raise CollectionError(f"{file} cannot be written, the index before it stays: {reason}") from error
+        kind = DiskFull if os.strerror(errno.ENOSPC) in reason else CollectionError
+        raise kind(f"{file} cannot be written, the index before it stays: {reason}") from error
 
 
 def read(file: Path, seal: Seal | None, *, mapped: bool = True) -> Any:

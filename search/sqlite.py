@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, inspect, select
 
-from search.errors import CollectionBusy, CollectionError
+from search.errors import CollectionBusy, CollectionError, DiskFull
 from search.files import replacing, total_bytes
 from search.places import great_circle_m
 from search.schema import SCHEMA_VERSION, alembic_version, fill
@@ -176,7 +176,7 @@ def _explained(error: sqlite3.Error | UnicodeDecodeError, file: Path) -> Collect
     if kind in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return CollectionBusy(f"{file} was written by another process for {BUSY_TIMEOUT_S} s ({error}); try again")
     if kind == sqlite3.SQLITE_FULL:
-        return CollectionError(f"the disk of {file} is full: finished work is kept; make room and run it again")
+        return DiskFull(f"the disk of {file} is full: finished work is kept; make room and run it again")
     if kind in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PERM):
         return CollectionError(
             f"{file} cannot be opened, read or written ({error}): finished work is kept; check disk and permissions"

@@ -18,7 +18,7 @@ from indexer.cli import main
 from search.catalog import Catalog
 from search.changes import Changes, FileStamp, NewImage
 from search.collection import Collection
-from search.errors import CollectionBusy, CollectionError
+from search.errors import CollectionBusy, CollectionError, DiskFull
 from search.migrate import upgrade
 from search.schema import SCHEMA_VERSION
 from search.sqlite import SqliteFile, backup_of, copy
@@ -140,7 +140,7 @@ def test_a_disk_too_full_to_publish_keeps_the_live_index(
     collection.catalog.apply(Changes(added=rows(100, first=100)))
     filler = small_disk / "filler"
     filler.write_bytes(b"x" * (os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_bsize - 20_000))
-    with pytest.raises(CollectionError, match=r"cannot be written, the index before it stays: .*No space left"):
+    with pytest.raises(DiskFull, match=r"cannot be written, the index before it stays: .*No space left"):
         collection.publish()
     reader = Collection.open(collection.directory)
     assert len(reader.index("images")) == 100

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -15,10 +16,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from indexer import commands, watch
 from indexer.cli import main
 from indexer.load import ahead
 from indexer.patience import Patience
+from indexer.report import Report
 from search.collection import Collection
+from search.errors import CollectionBusy, DiskFull
 from search.searcher import Searcher
 from search.settings import PROJECT
 from search.types import Root
@@ -318,6 +322,34 @@ def test_a_disk_that_is_full_and_a_batch_without_memory_are_one_line(
         assert main(words) == 2
         told = capsys.readouterr().err
         assert told.startswith(line) and told.count("\n") == 1
+
+
+def test_watch_says_once_that_the_disk_is_full_and_goes_on_trying(
+    collection: Collection,
+    index: Build,
+    photos: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    index(photos)
+    full, busy = DiskFull("the disk of /c is full"), CollectionBusy("another process writes")
+    ends = [full, full, busy, full, OSError(errno.ENOSPC, "No space left on device", "/c/x"), Report(), full, None]
+
+    def run_build(*_: object, **__: object) -> Report:
+        paint(photos / f"{len(ends)}.png", "red")  # so another update is due
+        if isinstance(end := ends.pop(0), Exception):
+            raise end
+        if end is None:
+            os.kill(os.getpid(), signal.SIGINT)
+        return Report()
+
+    monkeypatch.setattr(commands, "run_build", run_build)
+    monkeypatch.setattr(watch, "RETRY_S", 0.01)
+    assert main(["watch", "--collection", str(collection.directory)]) == 0
+    assert ends == []
+    again = "; trying again until it can be done"
+    told = [line.removesuffix(again) for line in capsys.readouterr().err.splitlines() if line.endswith(again)]
+    assert told == [str(full), str(busy), "/c/x: No space left on device", str(full)]
 
 
 FEW_DESCRIPTORS = """
