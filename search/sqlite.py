@@ -26,6 +26,9 @@ _PAGE_BYTES = 32_768
 _CONNECTIONS = 15
 """As many threads read at once. Connections are kept open: one that is made anew reads what others have at hand."""
 
+_OTHER_TABLES = ("no such table", "no such column", "no such collation sequence", "foreign key mismatch")
+"""What SQLite says where the definition of a table is another than it was."""
+
 _PRIMARY = 0xFF
 """The bits of SQLite's error codes that say the kind."""
 
@@ -167,7 +170,7 @@ def _explained(error: sqlite3.Error | UnicodeDecodeError, file: Path) -> Collect
     kind = getattr(error, "sqlite_errorcode", 0) & _PRIMARY
     if isinstance(error, UnicodeDecodeError) or "Could not decode to UTF-8" in str(error):
         kind = sqlite3.SQLITE_CORRUPT
-    if kind in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "no such column" in str(error):
+    if kind in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or any(words in str(error) for words in _OTHER_TABLES):
         what = "is damaged" if kind == sqlite3.SQLITE_CORRUPT else "is not a catalog, or no more"
         return CollectionError(
             f"{file} {what} ({error}): name another --collection, restore a snapshot with python -m indexer import, "

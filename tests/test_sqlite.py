@@ -73,6 +73,17 @@ def _opens(file: Path) -> bool:
     return True
 
 
+def test_a_table_whose_definition_is_damaged_is_said_to_be(file: Path) -> None:
+    whole = file.read_bytes()
+    assert b"REFERENCES images (id)" in whole
+    file.write_bytes(whole.replace(b"REFERENCES images (id)", b"REFERENCES images (ie)"))
+    catalog = Catalog.open(file)
+    assert "is not a catalog, or no more (foreign key mismatch" in catalog.damage()[0]
+    with pytest.raises(CollectionError, match=r"foreign key mismatch.*restore a snapshot"):
+        catalog.apply(Changes(removed=[1]))
+    catalog.close()
+
+
 @pytest.mark.parametrize("size_bytes", [0, 1, 99, 100, 4096, 5000])
 def test_a_catalog_whose_tail_is_cut_is_refused_when_it_is_opened_or_by_its_damage(file: Path, size_bytes: int) -> None:
     os.truncate(file, size_bytes)
