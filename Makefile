@@ -3,6 +3,7 @@
 # make test-servers   the tests of search, filters and updates once more, over PostgreSQL and Milvus
 # make torture   break things on purpose: kills, lost power, damaged files, readers against a writer; then MINUTES (60)
 #                of each fuzzer and of a server under load
+# make audit  ask PyPI's database whether a weakness of a dependency, as pinned, is known; it needs the network
 #
 # Both make a virtual environment in $(VENV) once and use it again. PYTHON names the interpreter, 3.11 or 3.12.
 
@@ -13,7 +14,7 @@ INSTALLED := $(VENV)/installed
 SAMPLE := data/collections/sample
 MINUTES ?= 60
 
-.PHONY: demo test test-servers torture lint types lock clean
+.PHONY: demo test test-servers torture audit lint types lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/python -m indexer build data/sample --model bundled --collection $(SAMPLE)
@@ -40,6 +41,11 @@ torture: $(INSTALLED)
 	for target in images filters queries vectors captions checkpoints bodies; do \
 		$(BIN)/python -m tests.fuzz $$target --minutes $(MINUTES) || exit 1; done
 	$(BIN)/python -m benchmarks.soak $(MINUTES)
+
+# Strict: a package that the database does not answer for is no clean one. What is pinned is all there is, so --no-deps.
+audit: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[audit]'
+	$(BIN)/python -m pip_audit --strict --requirement constraints.txt --no-deps --disable-pip
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
