@@ -10,9 +10,11 @@ from watchfiles import Change
 from watchfiles import watch as changes_in
 
 from search.image import SUFFIXES
+from search.tars import SUFFIX
 
 RETRY_MS = 5_000
-_CAPTIONS = {".txt", ".json"}
+_OTHERS = {".txt", ".json", SUFFIX}
+"""Captions and tar files."""
 
 
 def watch(folders: Sequence[str], update: Callable[[], bool], stop: threading.Event) -> None:
@@ -30,4 +32,4 @@ def watch(folders: Sequence[str], update: Callable[[], bool], stop: threading.Ev
 def _concerns(_change: Change, path: str) -> bool:
     """Whether a changed path may be a picture, its captions, or a folder."""
     suffix = os.path.splitext(path)[1].lower()
-    return not suffix or suffix in SUFFIXES or suffix in _CAPTIONS
+    return not suffix or suffix in SUFFIXES or suffix in _OTHERS
