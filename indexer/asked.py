@@ -22,6 +22,7 @@ from search.index_place import require_place
 from search.kinds import Publication
 from search.loader import Loader
 from search.prompts import Label, templates_of
+from search.tars import is_tar
 from search.types import EncoderIdentity, IndexPolicy, Root
 
 if TYPE_CHECKING:
@@ -29,10 +30,10 @@ if TYPE_CHECKING:
 
 
 def root_of(folder: str, arguments: Namespace) -> Root:
-    """The folder with the rules of its walk. Raises CollectionError for what is no folder."""
+    """The folder or the tar file with the rules of its walk. Raises CollectionError for what is neither."""
     path = os.path.abspath(folder)
-    if not os.path.isdir(path):
-        what = "is a file; name its folder" if os.path.exists(path) else "does not exist"
+    if not os.path.isdir(path) and not is_tar(path):
+        what = "is a file; name its folder, or a tar file" if os.path.exists(path) else "does not exist"
         raise CollectionError(f"{folder} {what}")
     return Root(path, tuple(arguments.exclude), arguments.include_hidden)
 

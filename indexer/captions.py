@@ -13,6 +13,7 @@ from typing import Any
 
 from search.errors import BadPicture, UnreadFile
 from search.image import read_file
+from search.tars import stamp_of
 
 FOLDER_SIDECAR = "captions.json"
 """One file for a whole folder: {"photo.jpg": "a caption"} or {"photo.jpg": ["a caption", "another"]}."""
@@ -88,7 +89,7 @@ def _texts_in(sidecar: Path, name: str) -> list[str]:
 
 def _captions_by_name(sidecar: Path) -> dict[str, Any]:
     try:
-        mtime_ns = sidecar.stat().st_mtime_ns
+        mtime_ns = stamp_of(str(sidecar)).mtime_ns
     except OSError as error:
         raise _UnreadSidecar(f"cannot be read: {error.strerror}") from error
     with _one_parser:

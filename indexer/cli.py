@@ -136,7 +136,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _build_options(verb: argparse.ArgumentParser, settings: Settings) -> None:
-    verb.add_argument("folders", nargs="+", metavar="FOLDER", help="a folder of pictures, with all below it")
+    verb.add_argument(
+        "folders", nargs="+", metavar="FOLDER", help="a folder of pictures, with all below it, or a tar file of some"
+    )
     model_option(verb, settings)
     walk_options(verb)
     catalog_option(verb)

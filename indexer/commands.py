@@ -35,6 +35,7 @@ from search.exit_codes import INTERRUPTED, NO, OK
 from search.models import MODELS, Hub, local_models
 from search.published import check, text_cosines
 from search.settings import Settings
+from search.tars import is_tar
 from search.types import Root
 from search.verify import repair
 from search.verify import verify as find_problems
@@ -94,7 +95,8 @@ def watch(arguments: Namespace) -> int:
                 _tell(report, arguments)
             return True
 
-        folders = [root.path for root in collection.catalog.roots()]
+        paths = [root.path for root in collection.catalog.roots()]
+        folders = list(dict.fromkeys(os.path.dirname(path) if is_tar(path) else path for path in paths))
         say.note(f"watching {', '.join(folders)}; Ctrl-C ends it")
         follow_changes(folders, update_now, stop)
     return OK

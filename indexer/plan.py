@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Set
 from dataclasses import dataclass, field
 
 from indexer.scan import FoundFile, Scan
 from search.changes import FileStamp
 from search.records import KnownFailure, KnownFile
+from search.tars import may_be_tars
 
 MASS = 20
 """So many files that are gone, and more than half of a folder, may be a disk that is missing."""
@@ -32,7 +33,8 @@ class Plan:
     `to_read` holds the new files before the changed ones, so that a chain of renames finds its vectors.
 
     `to_recaption` are rows whose picture is the same and whose caption files changed. `gone` are rows whose file the
-    walk did not see, `gone_failures` likewise; neither holds what lies under a place that could not be read.
+    walk did not see, `gone_failures` likewise; neither holds what lies under a place that could not be read, or in a
+    tar file, unless that is `root`.
     """
 
     root: str
@@ -87,8 +89,9 @@ def make_plan(
             plan.unchanged += 1
     plan.to_read += changed
     seen = {found.stamp.path for found in scan.files}
-    plan.gone = {row.id: path for path, row in known.items() if path not in seen and not _hidden(path, scan)}
-    plan.gone_failures = [path for path in failures if path not in seen and not _hidden(path, scan)]
+    tars = frozenset(scan.tars)
+    plan.gone = {row.id: path for path, row in known.items() if path not in seen and not _hidden(path, scan, tars)}
+    plan.gone_failures = [path for path in failures if path not in seen and not _hidden(path, scan, tars)]
     return plan
 
 
@@ -97,6 +100,8 @@ def _failed_before(stamp: FileStamp, failure: KnownFailure, max_pixels: int) -> 
     return same and max_pixels <= failure.max_pixels
 
 
-def _hidden(path: str, scan: Scan) -> bool:
+def _hidden(path: str, scan: Scan, tars: Set[str]) -> bool:
     """Whether the walk could not have seen `path`."""
+    if not tars.isdisjoint(may_be_tars(path)):
+        return True
     return any(path == place or path.startswith(f"{place}/") for place in scan.unreadable)

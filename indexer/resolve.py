@@ -20,6 +20,7 @@ from search.catalog import Catalog
 from search.changes import Caption, Changes, Failure, NewImage, StoredVector
 from search.errors import NoTextTower
 from search.records import Original
+from search.tars import exists
 from search.types import Facts
 
 EncodeTexts = Callable[[Sequence[str]], NDArray[np.float32]]
@@ -119,7 +120,7 @@ class Resolver:
     def _orphan(self, originals: Sequence[Original]) -> Original | None:
         """A row with this content whose own file is no more: the file was moved."""
         free = (original for original in originals if original.id not in self.taken)
-        return next((original for original in free if not os.path.lexists(original.path)), None)
+        return next((original for original in free if not exists(original.path)), None)
 
     def _note_bad_captions(self, items: Sequence[Loaded]) -> None:
         """A caption file that speaks of a whole folder is told of once."""

@@ -6,11 +6,13 @@ import dataclasses
 import glob
 from collections.abc import Sequence
 
+from search.tars import is_tar
 from search.types import Root
 
 
 def merge(followed: Sequence[Root], asked: Sequence[Root]) -> tuple[list[Root], list[Root]]:
     """Return the roots to walk now and the roots to follow from now on; neither holds a folder within another.
+    A tar file is followed beside the folder that it lies in.
 
     A folder asked for again keeps its exclusions and gets the new ones. A folder within a followed one is walked alone,
     by the rules of both; asking for a folder that was excluded takes it in again.
@@ -18,14 +20,14 @@ def merge(followed: Sequence[Root], asked: Sequence[Root]) -> tuple[list[Root], 
     walk: list[Root] = []
     follow = list(followed)
     for root in sorted(asked, key=lambda root: root.path):
-        if outer := next((other for other in follow if _within(root.path, other.path)), None):
+        if outer := next((other for other in follow if _holds(other, root)), None):
             follow[follow.index(outer)] = outer = _readmit(outer, root.path)
             root = _joined(outer, root)
             if root.path == outer.path:
                 follow[follow.index(outer)] = root
         else:
-            follow = [other for other in follow if not _within(other.path, root.path)] + [root]
-        if not any(_within(root.path, other.path) for other in walk):
+            follow = [other for other in follow if not _holds(root, other)] + [root]
+        if not any(_holds(other, root) for other in walk):
             walk.append(root)
     return walk, sorted(follow, key=lambda root: root.path)
 
@@ -42,6 +44,11 @@ def drop(followed: Sequence[Root], path: str) -> list[Root]:
         dataclasses.replace(root, exclude=(*root.exclude, exclusion(root, path))) if _within(path, root.path) else root
         for root in kept
     ]
+
+
+def _holds(outer: Root, root: Root) -> bool:
+    """Whether the walk of `outer` sees what `root` is; it enters no tar file."""
+    return _within(root.path, outer.path) and (root.path == outer.path or not is_tar(root.path))
 
 
 def _within(path: str, folder: str) -> bool:

@@ -1,17 +1,21 @@
-"""A folder -> the picture files in it, each with one `stat`, and the places that could not be read."""
+"""A folder or a tar file -> the pictures in it, a file with one `stat`, and the places that could not be read."""
 
 from __future__ import annotations
 
 import fnmatch
 import os
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from indexer.captions import sidecars_of
 from search.catalog_place import CATALOG_FILE, CATALOG_URL_FILE
 from search.changes import FileStamp
 from search.image import SUFFIXES
+from search.tars import SUFFIX as TAR_SUFFIX
+from search.tars import is_tar, list_tar
 from search.types import Root
 
 SYSTEM_FOLDERS = frozenset(
@@ -29,20 +33,27 @@ class FoundFile:
 
 @dataclass(slots=True)
 class Scan:
-    """What a walk found: the files in the order of the walk, and path and reason of what could not be read."""
+    """What a walk found: the files in its order, path and reason of what could not be read, and the tar files that lie
+    in the folder, which are no part of it.
+    """
 
     files: list[FoundFile] = field(default_factory=list)
     unreadable: dict[str, str] = field(default_factory=dict)
+    tars: list[str] = field(default_factory=list)
 
 
 def scan(root: Root) -> Scan:
-    """Walk the folder `root.path`.
+    """Walk the folder `root.path`, or list the tar file there.
 
     Links are followed, each folder is entered once. Hidden and system folders are skipped unless the root includes
     them, and so are other collections. A path in `unreadable` may hold files that the walk did not see.
     """
     found = Scan()
-    _Walk(root, found).run()
+    walk = _Walk(root, found)
+    if is_tar(root.path):
+        walk.list_members()
+    else:
+        walk.run()
     return found
 
 
@@ -64,17 +75,41 @@ class _Walk:
             except OSError as error:
                 self._found.unreadable[folder] = error.strerror or str(error)
 
+    def list_members(self) -> None:
+        """Take the pictures of the tar file. It is written as one, so all of it is as old as itself."""
+        tar = self._root.path
+        try:
+            listing = list_tar(tar)
+        except OSError as error:
+            self._found.unreadable[tar] = error.strerror or str(error)
+            return
+        if listing.problem:
+            self._found.unreadable[tar] = listing.problem
+        beside = defaultdict(set)
+        for path in listing.members:
+            folder, _, name = path.rpartition("/")
+            beside[folder].add(name)
+        for path, member in listing.members.items():
+            folder, _, name = path.rpartition("/")
+            levels = zip(path.split("/"), accumulate(path.split("/"), "{}/{}".format), strict=True)
+            if _is_picture(name) and all(self._wanted(*level) for level in levels):
+                sidecars = sidecars_of(name, beside[folder])
+                captions_stamp = len(sidecars) * listing.mtime_ns % 2**63
+                stamp = FileStamp(f"{tar}/{path}", member.size_bytes, listing.mtime_ns, captions_stamp)
+                self._found.files.append(FoundFile(stamp, sidecars))
+
     def _visit(self, folder: str) -> list[str]:
         """Take the pictures of `folder` and return the folders in it."""
         with os.scandir(folder) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
         if any(entry.name in (CATALOG_FILE, CATALOG_URL_FILE) for entry in entries):
             return []
-        wanted = [entry for entry in entries if self._wanted(entry)]
+        wanted = [entry for entry in entries if self._wanted(entry.name, self._below_root(entry.path))]
+        self._found.tars += [entry.path for entry in entries if entry.name.lower().endswith(TAR_SUFFIX)]
         beside = {entry.name for entry in entries}
         stamps: dict[str, int] = {}
         for entry in wanted:
-            if os.path.splitext(entry.name)[1].lower() in SUFFIXES and not entry.is_dir():
+            if _is_picture(entry.name) and not entry.is_dir():
                 self._take(entry, sidecars_of(entry.name, beside), stamps)
         return [entry.path for entry in wanted if entry.is_dir()]
 
@@ -87,11 +122,13 @@ class _Walk:
         self._entered.add(identity)
         return True
 
-    def _wanted(self, entry: os.DirEntry[str]) -> bool:
-        if not self._root.include_hidden and (entry.name.startswith(".") or entry.name in SYSTEM_FOLDERS):
+    def _below_root(self, path: str) -> str:
+        return path[len(self._root.path) :].lstrip("/")
+
+    def _wanted(self, name: str, below_root: str) -> bool:
+        if not self._root.include_hidden and (name.startswith(".") or name in SYSTEM_FOLDERS):
             return False
-        below_root = entry.path[len(self._root.path) :].lstrip("/")
-        return not (self._exclude and (self._exclude.match(entry.name) or self._exclude.match(below_root)))
+        return not (self._exclude and (self._exclude.match(name) or self._exclude.match(below_root)))
 
     def _take(self, entry: os.DirEntry[str], sidecars: tuple[str, ...], stamps: dict[str, int]) -> None:
         try:
@@ -104,6 +141,10 @@ class _Walk:
             return
         stamp = FileStamp(entry.path, status.st_size, status.st_mtime_ns, captions_stamp)
         self._found.files.append(FoundFile(stamp, sidecars))
+
+
+def _is_picture(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in SUFFIXES
 
 
 def _mtime_ns(entry: os.DirEntry[str], sidecar: str, stamps: dict[str, int]) -> int:

@@ -12,12 +12,14 @@ from watchfiles import Change
 from watchfiles import watch as changes_in
 
 from search.image import SUFFIXES
+from search.tars import SUFFIX
 
 RETRY_S = 5.0
 """Before an update that could not be done is tried again; twice as long before each next time."""
 
 LONGEST_S = 60.0
-_CAPTIONS = {".txt", ".json"}
+_OTHERS = {".txt", ".json", SUFFIX}
+"""Captions and tar files."""
 
 
 def watch(folders: Sequence[str], update: Callable[[], bool], stop: threading.Event) -> None:
@@ -41,4 +43,4 @@ def watch(folders: Sequence[str], update: Callable[[], bool], stop: threading.Ev
 def _concerns(_change: Change, path: str) -> bool:
     """Whether a changed path may be a picture, its captions, or a folder."""
     suffix = os.path.splitext(path)[1].lower()
-    return not suffix or suffix in SUFFIXES or suffix in _CAPTIONS
+    return not suffix or suffix in SUFFIXES or suffix in _OTHERS

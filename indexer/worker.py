@@ -21,6 +21,7 @@ from indexer.resolve import captions_of
 from indexer.stage import Encoded, LocalStage
 from search.changes import StoredVector
 from search.errors import ClusterError, NoTextTower, SearchError
+from search.tars import tar_of
 from search.types import EncoderIdentity
 
 if TYPE_CHECKING:
@@ -64,12 +65,17 @@ def sound(result: Result | SearchError) -> Result:
     if isinstance(result, SearchError):
         raise result
     for folder in result.not_there:
-        if os.path.isdir(folder):
+        if _is_there(folder):
             raise ClusterError(
                 f"{result.host} does not see {folder}, which is here: every machine of the cluster needs the folders "
                 "under the same path"
             )
     return result
+
+
+def _is_there(folder: str) -> bool:
+    """Whether there is such a folder; of one in a tar file, whether there is the tar file."""
+    return os.path.isdir(folder) or tar_of(f"{folder}/") is not None
 
 
 class Worker:
@@ -93,7 +99,7 @@ class Worker:
         except SearchError as error:
             return ClusterError(f"{host}: {error}")
         failed = {os.path.dirname(item.work.found.stamp.path) for item in encoded.items if item.reason is not None}
-        not_there = sorted(folder for folder in failed if not os.path.isdir(folder))
+        not_there = sorted(folder for folder in failed if not _is_there(folder))
         return Result(host, encoded, self._text_vectors(encoded.items), not_there)
 
     def _encoder(self) -> Encoder:

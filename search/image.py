@@ -23,6 +23,7 @@ from search.facts import facts_of
 from search.raw import RAW_SUFFIXES, Room, is_raw, read_raw
 from search.rgb import SIDEWAYS, rgb_of, turned
 from search.signatures import apart_format_of, formats_of
+from search.tars import read_member
 from search.types import Picture
 
 MAX_FILE_BYTES = 512_000_000
@@ -59,11 +60,25 @@ def read_file(path: Path, *, max_bytes: int = MAX_FILE_BYTES) -> bytes:
             if status.st_size > max_bytes:
                 raise BadPicture(f"{_mega(status.st_size)} MB, over the limit of {_mega(max_bytes)} MB for one file")
             data = file.readall()
+    except NotADirectoryError:
+        data = _read_member(path, max_bytes)
     except OSError as error:
         refusal = BadPicture if isinstance(error, IsADirectoryError) else UnreadFile
         raise refusal(f"cannot be read: {error.strerror or error}") from error
     if not data:
         raise BadPicture("empty file")
+    return data
+
+
+def _read_member(path: Path, max_bytes: int) -> bytes:
+    try:
+        data = read_member(str(path), max_bytes=max_bytes)
+    except OSError as error:
+        raise UnreadFile(f"cannot be read: {error.strerror or error}") from error
+    except EOFError as error:
+        raise BadPicture(str(error)) from error
+    if isinstance(data, int):
+        raise BadPicture(f"{_mega(data)} MB, over the limit of {_mega(max_bytes)} MB for one file")
     return data
 
 

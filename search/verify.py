@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -19,6 +18,7 @@ from search.exact_index import ExactIndex
 from search.exports import Exports
 from search.fact_columns import FactColumns
 from search.index import unit_rows
+from search.tars import exists
 from search.types import TARGETS, IndexPolicy, Target, is_followed
 
 
@@ -64,7 +64,7 @@ def verify(collection: Collection, cache: Path | None = None) -> Findings:
     findings.indexes += _damage(collection.published) + _damage(collection.background)
     roots = collection.catalog.roots()
     followed = (path for path in collection.catalog.paths() if is_followed(path, roots))
-    findings.missing_files = [path for path in followed if not os.path.lexists(path)]
+    findings.missing_files = [path for path in followed if not exists(path)]
     return findings
 
 

@@ -89,9 +89,14 @@ def catalog_url(storage: str, request: pytest.FixtureRequest) -> str | None:
 
 
 @pytest.fixture
-def index_url(storage: str, request: pytest.FixtureRequest) -> str | None:
-    """The URL of a place for an index; None for files of the collection."""
-    return request.getfixturevalue("milvus").new_index() if storage == "milvus" else None
+def index_url(storage: str, request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """The URL of a place for an index, which goes with the test; None for files of the collection."""
+    if storage != "milvus":
+        yield None
+        return
+    milvus: Milvus = request.getfixturevalue("milvus")
+    yield (url := milvus.new_index())
+    milvus.drop_index(url)
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from ray.cluster_utils import Cluster
 
 from indexer.distributed import pool_of, ray_cluster
 from tests.ray_build import load, ray_build
+from tests.test_tars import pack
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"
@@ -103,6 +104,16 @@ def test_a_build_on_two_machines_makes_what_a_local_build_makes_and_a_second_one
     assert report.encode_seconds > 0 < report.decode_seconds
     assert seen[-1] == (90, 90)
     assert not ray_build(cluster.address, tmp_path / "there", folder).wrote
+
+
+def test_shards_on_a_cluster_are_what_their_folder_is(
+    tmp_path: Path, cluster: Cluster, folder: Path, expected: Content
+) -> None:
+    tar = pack(tmp_path / "00000.tar", folder / "even")
+    report = ray_build(cluster.address, tmp_path / "there", tar)
+    assert (report.new, report.failed) == (40, 0)
+    found = {Path(path).name: values[1:] for path, values in opened(tmp_path / "there").items()}
+    assert found == {Path(path).name: values[1:] for path, values in expected.items() if "/even/" in path}
 
 
 def test_nothing_is_lost_or_there_twice_when_a_machine_dies(

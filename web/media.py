@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import stat
 from pathlib import Path
 
 from flask import Blueprint, Response, current_app, request, send_file, send_from_directory
@@ -13,6 +12,7 @@ from search.errors import BadPicture
 from search.image import decode_picture, read_file
 from search.records import ImageRecord
 from search.settings import MAX_PIXELS
+from search.tars import stamp_of, tar_of
 from search.thumbnail import thumbnail as shrink
 from search.types import is_followed
 from web import places
@@ -90,11 +90,10 @@ def upload(key: str) -> Response:
 def _as_it_is(record: ImageRecord, mimetype: str) -> Response:
     file = Path(record.path)
     try:
-        status = file.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise BadPicture("not a regular file")
-        etag = f"{status.st_mtime_ns:x}-{status.st_size:x}"
-        return send_file(file, mimetype=mimetype, download_name=_safe_name(file), etag=etag)
+        stamp = stamp_of(record.path)
+        etag = f"{stamp.mtime_ns:x}-{stamp.size_bytes:x}"
+        content = io.BytesIO(read_file(file)) if tar_of(record.path) else file
+        return send_file(content, mimetype=mimetype, download_name=_safe_name(file), etag=etag)
     except OSError as error:
         raise BadPicture(f"cannot be read: {error.strerror}") from error
 

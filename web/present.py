@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 from search.records import ImageRecord, Tag
+from search.tars import stamp_of
 from search.types import EncoderIdentity, Facts, Hit, Root, is_followed
 from web.library import Shelf
 from web.places import shown
@@ -169,7 +170,7 @@ def facts_to_dict(facts: Facts) -> dict[str, Any]:
 def size_of(path: str) -> int | None:
     """Bytes of a file, None where it is gone."""
     try:
-        return Path(path).stat().st_size
+        return stamp_of(path).size_bytes
     except OSError:
         return None
 

@@ -1,0 +1,167 @@
+"""A tar file -> its members by name, and the bytes of one.
+
+`/shards/00000.tar/000000012.jpg` names a member: a path that goes on below a file, where no file system has anything.
+Such a path is read wherever a path of a file is (`search.image.read_file`), so what reads pictures knows of no tars.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import tarfile
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from errno import EISDIR, ENOENT, ENOTDIR
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+SUFFIX = ".tar"
+
+_KEPT = 16
+"""Tars whose members are remembered: some megabytes each, where there are tens of thousands."""
+
+_BELOW = re.compile(re.escape(SUFFIX) + r"(?=/)", re.IGNORECASE)
+_BLOCK_BYTES = 512
+
+
+class Member(NamedTuple):
+    """Where the bytes of a member are in its tar file."""
+
+    offset: int
+    size_bytes: int
+
+
+class Stamp(NamedTuple):
+    """What a rewritten file differs in; a member is as old as its tar file, whatever the tar says of it."""
+
+    size_bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The regular files of a tar in its order, the last of each name, and why there may be more."""
+
+    members: dict[str, Member] = field(default_factory=dict)
+    mtime_ns: int = 0
+    problem: str | None = None
+
+
+_listings: OrderedDict[tuple[str, int, int, int], Listing] = OrderedDict()
+_one_lister = threading.Lock()
+"""Held so that threads that start on a tar together list it once."""
+
+
+def is_tar(path: str) -> bool:
+    """Whether a tar file is at the path, by its name. None is compressed: members are read from the middle."""
+    return path.lower().endswith(SUFFIX) and Path(path).is_file()
+
+
+def may_be_tars(path: str) -> Iterator[str]:
+    """Where the tar file would be that the path goes on below, outermost first."""
+    return (path[: match.end()] for match in _BELOW.finditer(path))
+
+
+def tar_of(path: str) -> str | None:
+    """The tar file that the path goes on below; None where there is none."""
+    return next((tar for tar in may_be_tars(path) if Path(tar).is_file()), None)
+
+
+def list_tar(tar: str) -> Listing:
+    """The members of a tar file. Raises OSError where it cannot be read."""
+    with Path(tar).open("rb") as file:
+        return _listing(file, tar)
+
+
+def read_member(path: str, *, max_bytes: int) -> bytes | int:
+    """The bytes of a member, or how many there are where these are more than `max_bytes`.
+
+    Raises OSError, FileNotFoundError among others, and EOFError where the tar file ends before the member.
+    """
+    tar = _tar(path)
+    with Path(tar).open("rb") as file:
+        member = _member(_listing(file, tar), tar, path)
+        if member.size_bytes > max_bytes:
+            return member.size_bytes
+        data = os.pread(file.fileno(), member.size_bytes, member.offset)
+    if len(data) < member.size_bytes:
+        raise EOFError(f"its tar file ends after {len(data):,} of its {member.size_bytes:,} bytes")
+    return data
+
+
+def stamp_of(path: str) -> Stamp:
+    """The stamp of a regular file or of a member of a tar file. Raises OSError."""
+    try:
+        status = Path(path).stat()
+    except NotADirectoryError:
+        tar = _tar(path)
+        listing = list_tar(tar)
+        return Stamp(_member(listing, tar, path).size_bytes, listing.mtime_ns)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(EISDIR, "not a regular file", path)
+    return Stamp(status.st_size, status.st_mtime_ns)
+
+
+def exists(path: str) -> bool:
+    """Whether there is a file or a member at the path, or a link that leads to none."""
+    try:
+        Path(path).lstat()
+    except NotADirectoryError:
+        try:
+            stamp_of(path)
+        except OSError:
+            return False
+    except (OSError, ValueError):  # ValueError: a NUL in a path
+        return False
+    return True
+
+
+def _tar(path: str) -> str:
+    if (tar := tar_of(path)) is None:
+        raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR), path)
+    return tar
+
+
+def _member(listing: Listing, tar: str, path: str) -> Member:
+    if (member := listing.members.get(path[len(tar) + 1 :])) is None:
+        raise FileNotFoundError(ENOENT, os.strerror(ENOENT), path)
+    return member
+
+
+def _listing(file: BinaryIO, tar: str) -> Listing:
+    """What the tar file has, as it is now: it is listed again when it was written again."""
+    status = os.fstat(file.fileno())
+    key = (tar, status.st_ino, status.st_size, status.st_mtime_ns)
+    with _one_lister:
+        if (known := _listings.get(key)) is None:
+            known = _listings[key] = _listed(file, status.st_mtime_ns)
+            if len(_listings) > _KEPT:
+                _listings.popitem(last=False)
+        _listings.move_to_end(key)
+        return known
+
+
+def _listed(file: BinaryIO, mtime_ns: int) -> Listing:
+    members: dict[str, Member] = {}
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as tar:
+            while (info := tar.next()) is not None:
+                tar.members.clear()  # type: ignore[attr-defined] # it would hold every header
+                name = info.name.removeprefix("./")
+                if info.isreg() and not info.issparse() and _is_plain(name):
+                    members.pop(name, None)
+                    members[name] = Member(info.offset_data, info.size)
+            file.seek(tar.offset)
+            if file.read(_BLOCK_BYTES).strip(b"\0"):  # it takes a damaged header for the end
+                return Listing(members, mtime_ns, f"a damaged tar file, of which {len(members):,} files can be read")
+    except (tarfile.TarError, ValueError, OverflowError) as error:
+        return Listing(members, mtime_ns, f"not a whole tar file, {len(members):,} files can be read: {error}")
+    return Listing(members, mtime_ns)
+
+
+def _is_plain(name: str) -> bool:
+    """Whether the name stays below the tar file, and is the only one for what it names."""
+    return "\0" not in name and not any(part in ("", ".", "..") for part in name.split("/"))

@@ -1,0 +1,242 @@
+"""Pictures in tar files: what a folder of the same files gives, read again only when the tar was written again."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import random
+import shutil
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from indexer.cli import main
+from search.collection import Collection
+from search.image import read_file
+from search.settings import PROJECT
+from search.tars import exists, list_tar, stamp_of
+from search.verify import verify
+from tests.colors import ColorEncoder
+from tests.conftest import Build, paint
+from web.app import create_app
+
+
+def pack(tar: Path, folder: Path) -> Path:
+    """A tar file of the files in the folder, in the order of their names, replaced whole and newer than before."""
+    before = tar.stat().st_mtime_ns if tar.exists() else 0
+    aside = tar.with_suffix(".new")
+    with tarfile.open(aside, "w") as archive:
+        for file in sorted(folder.rglob("*")):
+            archive.add(file, str(file.relative_to(folder)), recursive=False)
+    aside.replace(tar)
+    newer = max(tar.stat().st_mtime_ns, before + 1)
+    os.utime(tar, ns=(newer, newer))
+    return tar
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> Path:
+    """A folder as img2dataset writes it: a key for each sample, and one folder more."""
+    folder = tmp_path / "samples"
+    for key, color in enumerate(("red", "green", "blue")):
+        paint(folder / f"{key:09}.jpg", color)
+        (folder / f"{key:09}.txt").write_text(f"a {color} thing")
+        (folder / f"{key:09}.json").write_text(json.dumps({"key": key, "caption": f"a {color} thing", "exif": "{}"}))
+    paint(folder / "more" / "yellow.png", "yellow")
+    (folder / "more" / "captions.json").write_text(json.dumps({"yellow.png": ["sun", "gold"]}))
+    return folder
+
+
+@pytest.fixture
+def tar(tmp_path: Path, samples: Path) -> Path:
+    return pack(tmp_path / "00000.tar", samples)
+
+
+def content(collection: Collection, place: Path) -> dict[str, tuple[Any, ...]]:
+    """All that the catalog holds of each picture below a place, except for times."""
+    return {
+        image.stamp.path.removeprefix(f"{place}/"): (image.digest, image.facts, image.vector, tuple(image.captions))
+        for images in collection.catalog.stored_images(50)
+        for image in images
+        if image.stamp.path.startswith(f"{place}/")
+    }
+
+
+def ids(collection: Collection) -> dict[str, int]:
+    return {Path(path).name: known.id for path, known in collection.catalog.known_files("/").items()}
+
+
+def test_a_tar_gives_what_a_folder_gives(collection: Collection, index: Build, samples: Path, tar: Path) -> None:
+    report = index(tar)
+    assert (report.new, report.encoded, report.failed) == (4, 4, 0)
+    found = content(collection, tar)
+    assert [len(captions) for *_, captions in found.values()] == [1, 1, 1, 2]
+    assert index(samples).copied == 4
+    assert content(collection, samples) == found
+    assert verify(collection).clean
+
+
+def test_a_tar_that_is_the_same_is_not_read_again(
+    collection: Collection, index: Build, tar: Path, encoder: ColorEncoder
+) -> None:
+    index(tar)
+    encoded = encoder.encoded
+    report = index(tar)
+    assert (report.unchanged, report.wrote, encoder.encoded) == (4, False, encoded)
+
+
+def test_of_a_tar_that_was_written_again_only_new_contents_go_through_the_model(
+    collection: Collection, index: Build, samples: Path, tar: Path, encoder: ColorEncoder
+) -> None:
+    index(tar)
+    before, encoded = ids(collection), encoder.encoded
+    (samples / "000000000.jpg").unlink()
+    paint(samples / "000000001.jpg", "cyan")
+    (samples / "000000002.txt").write_text("the sea")
+    paint(samples / "new.png", "magenta")
+    pack(tar, samples)
+    report = index(tar)
+    assert (report.removed, report.changed, report.new, report.unchanged) == (1, 1, 1, 2)
+    assert encoder.encoded == encoded + 2
+    after = ids(collection)
+    assert after.keys() == {"000000001.jpg", "000000002.jpg", "new.png", "yellow.png"}
+    assert {name for name in after if after[name] == before.get(name)} == {"000000002.jpg", "yellow.png"}
+    *_, captions = content(collection, tar)["000000002.jpg"]
+    assert [text for text, _ in captions] == ["the sea", "a blue thing"]
+    assert verify(collection).clean
+
+
+def test_the_same_picture_in_two_tars_is_a_row_in_each(
+    collection: Collection, index: Build, tmp_path: Path, samples: Path, tar: Path
+) -> None:
+    index(tar)
+    other = pack(tmp_path / "00001.tar", samples)
+    report = index(tar, other)
+    assert (report.copied, report.moved, report.unchanged) == (4, 0, 4)
+    assert not index(tar, other).wrote
+
+
+def test_a_bad_member_is_a_failure_and_costs_no_other(
+    collection: Collection, index: Build, samples: Path, tar: Path
+) -> None:
+    (samples / "broken.jpg").write_bytes(b"\xff\xd8\xff and no more")
+    (samples / "empty.png").touch()
+    (samples / "000000000.json").write_text("[")
+    pack(tar, samples)
+    report = index(tar)
+    assert (report.new, report.failed, report.unreadable) == (4, 2, {})
+    assert list(report.bad_captions) == [f"{tar}/000000000.json: not JSON: Expecting value in line 1"]
+    assert [path for path, *_ in collection.catalog.failures()] == [f"{tar}/broken.jpg", f"{tar}/empty.png"]
+    assert not index(tar).wrote
+
+
+@pytest.mark.parametrize("damage", ["end", "header", "all", "gone"])
+def test_of_a_damaged_tar_what_is_known_stays(collection: Collection, index: Build, tar: Path, damage: str) -> None:
+    index(tar)
+    data = bytearray(tar.read_bytes())
+    third = list_tar(str(tar)).members["000000002.jpg"].offset
+    if damage == "end":
+        data = data[: third + 10]
+    elif damage == "header":
+        data[third - 512 : third] = b"?" * 512
+    else:
+        data = bytearray(b"no tar file" * 1000)
+    tar.write_bytes(data)
+    if damage == "gone":
+        tar.unlink()
+    report = index(tar)
+    assert list(report.unreadable) == [str(tar)]
+    assert report.removed == 0
+    assert len(ids(collection)) == 4 - (damage == "end")  # the picture that is cut off is a failure now
+
+
+def test_a_folder_and_the_tars_in_it_are_followed_beside_each_other(
+    collection: Collection, index: Build, tmp_path: Path, samples: Path
+) -> None:
+    tar = pack(samples / "shard.tar", samples / "more")
+    index(samples)
+    assert len(ids(collection)) == 4
+    index(tar)
+    assert [root.path for root in collection.catalog.roots()] == [str(samples), str(tar)]
+    assert len(collection.catalog.paths()) == 5
+    assert not index(samples, tar).wrote
+    tar.unlink()
+    assert index(samples).removed == 1
+
+
+def test_rules_of_a_walk_hold_in_a_tar(collection: Collection, index: Build, samples: Path, tar: Path) -> None:
+    paint(samples / ".hidden.png", "red")
+    paint(samples / "@eaDir" / "system.png", "red")
+    pack(tar, samples)
+    index(tar, exclude=("more/*", "000000000.*"))
+    assert ids(collection).keys() == {"000000001.jpg", "000000002.jpg"}
+
+
+def test_only_plain_files_below_the_tar_are_members(tmp_path: Path) -> None:
+    picture = paint(tmp_path / "red.png", "red").read_bytes()
+    tar = tmp_path / "odd.tar"
+    with tarfile.open(tar, "w") as archive:
+        for name in ("./a.png", "../b.png", "/c.png", "d//e.png", "twice.png", "twice.png"):
+            info = tarfile.TarInfo(name)
+            info.size = len(picture)
+            archive.addfile(info, io.BytesIO(picture))
+        for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE):
+            info = tarfile.TarInfo(f"special-{kind!r}.png")
+            info.type, info.linkname = kind, "../red.png"
+            archive.addfile(info)
+    listing = list_tar(str(tar))
+    assert (list(listing.members), listing.problem) == (["a.png", "twice.png"], None)
+    assert read_file(tar / "a.png") == picture
+    assert stamp_of(f"{tar}/a.png") == (len(picture), tar.stat().st_mtime_ns)
+    assert exists(f"{tar}/a.png")
+    assert not exists(f"{tar}/b.png")
+    assert not exists(f"{tar}/../red.png")
+
+
+def test_any_bytes_are_listed_or_told_of(tmp_path: Path, tar: Path) -> None:
+    whole, made = tar.read_bytes(), random.Random(0)
+    for number in range(300):
+        data = bytearray(whole[: made.randrange(1, len(whole))] if number % 3 == 0 else whole)
+        for _ in range(made.randrange(1, 30)):
+            data[made.randrange(min(len(data), 1024 if number % 2 else len(data)))] = made.randrange(256)
+        file = tmp_path / f"{number}.tar"
+        file.write_bytes(data)
+        listing = list_tar(str(file))
+        assert listing.members or listing.problem or not bytes(data).strip(b"\0")
+
+
+def test_pages_show_pictures_out_of_a_tar(
+    collection: Collection, index: Build, samples: Path, tar: Path, encoder: ColorEncoder
+) -> None:
+    index(tar)
+    client = create_app([collection], lambda _model: encoder).test_client()
+    image = client.get("/api/v1/search?q=red&k=1").get_json()["hits"][0]["image"]
+    assert image["path"] == "000000000.jpg"
+    size_bytes = (samples / "000000000.jpg").stat().st_size
+    assert client.get(f"/api/v1/images/{image['id']}").get_json()["size_bytes"] == size_bytes
+    with client.get(image["links"]["original"]) as answer:
+        assert answer.data == (samples / "000000000.jpg").read_bytes()
+        assert answer.headers["Content-Disposition"] == "inline; filename=000000000.jpg"
+    assert client.get(image["links"]["thumbnails"][0]).mimetype == "image/webp"
+    tar.unlink()
+    gone = client.get(image["links"]["original"])
+    assert (gone.status_code, str(tar) in gone.text) == (404, False)
+
+
+def test_the_command_line_takes_tars_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, directory = tmp_path / "few", tmp_path / "collection"
+    folder.mkdir()
+    for file in sorted((PROJECT / "data" / "sample" / "odd").glob("*.jpg"))[:2]:
+        shutil.copy(file, folder)
+    tars = [str(pack(tmp_path / name, folder)) for name in ("00000.tar", "00001.TAR")]
+    assert main(["build", *tars, "--model", "bundled", "--collection", str(directory)]) == 0
+    assert "2 new, 2 copied" in capsys.readouterr().out
+    assert main(["update", "--collection", str(directory)]) == 0
+    assert "0 new, 4 unchanged" in capsys.readouterr().out
+    assert main(["remove", tars[0], "--collection", str(directory)]) == 0
+    assert main(["verify", "--collection", str(directory)]) == 0
+    assert main(["build", str(next(folder.iterdir())), "--collection", str(directory)]) == 2
+    assert "is a file; name its folder, or a tar file" in capsys.readouterr().err
