@@ -161,7 +161,7 @@ def measure(collection: Collection, count: int) -> None:
     """All but a hundredth of the images are compared, then the rest is added and compared."""
     first, names = first_of(count), planted()
     (collection.directory / COMPARED_FILE).unlink(missing_ok=True)
-    later = [file.id for file in collection.catalog.features.image_files() if number_of(file.path) >= first]
+    later = [file.id for file in collection.catalog.bulk.files() if number_of(file.path) >= first]
     collection.catalog.apply(Changes(removed=later))  # what is left of an earlier run
     for what in ("all but 1 %", "the rest", "nothing new"):
         if what == "the rest":

@@ -115,7 +115,7 @@ def photographs(folder: Path) -> None:
     encoder = load_encoder(str(SHARED / "models" / "f8k-mnv2"), device="cpu")
     collection = built(folder / "photographs", SHARED / "data" / "photos", encoder)
     known = json.loads(CAPTIONS.read_text())
-    images = [image for batch in collection.catalog.stored_images(1000) for image in batch]
+    images = [image for batch in collection.catalog.bulk.images(1000) for image in batch]
     captions = [known[Path(image.stamp.path).name] for image in images]
     labels_ = json.loads((SPACE / "text_rows.json").read_text())
     texts = list(dict.fromkeys([text for some in captions for text in some] + labels_ + list(BACKGROUND_TEXTS)))
@@ -143,7 +143,7 @@ def templates(searcher: Searcher, named: Named) -> None:
 def sample(folder: Path) -> None:
     encoder = load_encoder("bundled", device="cpu")
     collection = built(folder / "sample", PROJECT / "data" / "sample", encoder)
-    images = [image for batch in collection.catalog.stored_images(1000) for image in batch]
+    images = [image for batch in collection.catalog.bulk.images(1000) for image in batch]
     pairs = [(text, place) for place, image in enumerate(images) for text, _ in image.captions]
     texts = list(dict.fromkeys([text for text, _ in pairs] + list(BACKGROUND_TEXTS)))
     cached = TextsOf(collection.identity, dict(zip(texts, encoder.encode_texts(texts), strict=True)))

@@ -105,7 +105,7 @@ def least_cosine(theirs: Mapping[str, NDArray[np.floating]], directory: Path) ->
     """Of their vectors, (dim,), with those of the same pictures in our collection, which must be the same pictures."""
     with closing(Collection.open(directory)) as collection:
         assert set(collection.catalog.paths()) == theirs.keys()
-        ours = collection.catalog.vectors_at(list(theirs))
+        ours = collection.catalog.bulk.vectors_at(list(theirs))
     return min(float(np.frombuffer(ours[path], np.float32) @ unit(vector)) for path, vector in theirs.items())
 
 

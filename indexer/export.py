@@ -25,7 +25,7 @@ def export_files(collection: Collection, files: Files, *, progress: Progress) ->
     The caller holds `writing()`. Files of the same names are replaced, each by one that is whole.
     """
     counts = collection.catalog.counts()
-    images = chain.from_iterable(collection.catalog.stored_images(ROWS_A_TRANSACTION))
+    images = chain.from_iterable(collection.catalog.bulk.images(ROWS_A_TRANSACTION))
     _write(files, images, counts, collection.identity.dim, progress)
     if files.encoder:
         _say_identity(files.encoder, collection.identity)
@@ -42,7 +42,7 @@ def export_set(
     counts = collection.catalog.counts()
     if is_set(folder):
         raise BadImport(f"{folder} holds an embedding set already; name another folder")
-    images = chain.from_iterable(collection.catalog.stored_images(ROWS_A_TRANSACTION))
+    images = chain.from_iterable(collection.catalog.bulk.images(ROWS_A_TRANSACTION))
     with_captions = 0
 
     def counted(some: Iterable[StoredImage]) -> Iterator[StoredImage]:

@@ -84,7 +84,7 @@ def _stored(paths: Sequence[str], ids: Mapping[str, int], collection: Collection
     places = {ids[path]: place for place, path in enumerate(paths)}
     rows = np.zeros((len(paths), collection.identity.dim), np.float32)
     missing = dict(enumerate(paths))
-    for some, vectors, _ in collection.catalog.vectors("images"):
+    for some, vectors, _ in collection.catalog.bulk.vectors("images"):
         for image_id, vector in zip(some.tolist(), vectors, strict=True):
             if (place := places.get(image_id)) is not None:
                 rows[place] = np.frombuffer(vector, STORED)

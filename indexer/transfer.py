@@ -59,7 +59,7 @@ def check(shards: Sequence[Files], dim: int, catalog: Catalog | None) -> int:
                     f"{files.rows}: row {number} has the path {path!r} of a row before; a path is one image"
                 )
             seen.add(path)
-        held = catalog.vectors_at(paths) if catalog else {}
+        held = catalog.bulk.vectors_at(paths) if catalog else {}
         for image in images:
             if held.get(image.stamp.path, image.vector.tobytes()) != image.vector.tobytes():
                 raise BadImport(
@@ -84,7 +84,7 @@ def import_files(
     report, started, started_at = Report(), time.perf_counter(), datetime.now(UTC).replace(tzinfo=None)
     catalog = collection.catalog
     for _, _, images in _batches(shards, collection.identity.dim):
-        held = catalog.vectors_at([image.stamp.path for image in images])
+        held = catalog.bulk.vectors_at([image.stamp.path for image in images])
         added = [image for image in images if image.stamp.path not in held]
         if added:
             catalog.apply(Changes(added=added))

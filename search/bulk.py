@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from typing import Any, NamedTuple
 
 import numpy as np
-from sqlalchemy import Column, Engine, Row, func, select
+from numpy.typing import NDArray
+from sqlalchemy import Engine, Row, func, select
 
 from search.changes import STORED, FileStamp, StoredVector
 from search.errors import CollectionError
 from search.records import ImageFacts
-from search.schema import images, texts
+from search.schema import IN_BYTES, images, texts
+from search.sqlite import reading
+from search.statements import FACTS, TABLES, VECTOR
 from search.types import Facts, Target
 
-VECTOR: dict[Target, tuple[Column[Any], Column[Any]]] = {
-    "images": (images.c.vector, images.c.checksum),
-    "texts": (texts.c.vector, texts.c.checksum),
-}
-"""A stored vector, and what tells whether it is damaged."""
-
-_FACTS = [images.c[fact.name] for fact in fields(Facts)]
 SQL_VARIABLES = 10_000
 """Most values in one statement."""
+
+_ROWS_AT_ONCE = 20_000
 
 
 class StoredImage(NamedTuple):
@@ -50,71 +47,86 @@ class ImageFile(NamedTuple):
     format: str
 
 
-def image_files(engine: Engine) -> list[ImageFile]:
-    """Every image, in the order of ids."""
-    columns = [images.c[name] for name in ImageFile._fields]
-    with engine.connect() as connection:
-        return [ImageFile(*row) for row in connection.execute(select(*columns).order_by(images.c.id))]
+class Bulk:
+    """Reads of many rows of one catalog. Threads may share it."""
 
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
-def stored_images(engine: Engine, batch: int) -> Iterator[list[StoredImage]]:
-    """All images in the order of their ids, up to `batch` at a time."""
-    stamp = (images.c.path, images.c.size_bytes, images.c.mtime_ns, images.c.captions_stamp)
-    columns = select(images.c.id, images.c.digest, *VECTOR["images"], *stamp, *_FACTS).order_by(images.c.id)
-    captions = select(texts.c.image_id, texts.c.text, *VECTOR["texts"]).order_by(texts.c.id)
-    last = 0
-    while True:
-        with engine.connect() as connection:
-            rows = connection.execute(columns.where(images.c.id > last).limit(batch)).all()
+    def files(self) -> list[ImageFile]:
+        """Every image, in the order of ids."""
+        columns = [images.c[name] for name in ImageFile._fields]
+        with self._engine.connect() as connection:
+            return [ImageFile(*row) for row in connection.execute(select(*columns).order_by(images.c.id))]
+
+    def images(self, batch: int) -> Iterator[list[StoredImage]]:
+        """Every image with all that is known of it, in the order of ids, up to `batch` at a time."""
+        stamp = (images.c.path, images.c.size_bytes, images.c.mtime_ns, images.c.captions_stamp)
+        columns = select(images.c.id, images.c.digest, *VECTOR["images"], *stamp, *FACTS).order_by(images.c.id)
+        captions = select(texts.c.image_id, texts.c.text, *VECTOR["texts"]).order_by(texts.c.id)
+        last = 0
+        while True:
+            with self._engine.connect() as connection:
+                rows = connection.execute(columns.where(images.c.id > last).limit(batch)).all()
+                if not rows:
+                    return
+                of_image: dict[int, list[tuple[str, bytes]]] = {}
+                between = texts.c.image_id.between(rows[0].id, rows[-1].id)
+                for image_id, text, vector, checksum in connection.execute(captions.where(between)):
+                    of_image.setdefault(image_id, []).append((text, whole(vector, checksum, text)))
+            yield [
+                StoredImage(
+                    FileStamp(*rest[:4]),
+                    digest,
+                    Facts(*rest[4:]),
+                    whole(vector, checksum, rest[0]),
+                    of_image.get(row_id, []),
+                )
+                for row_id, digest, vector, checksum, *rest in rows
+            ]
+            last = rows[-1].id
+
+    def vectors(self, target: Target, after: int = 0) -> Iterator[tuple[NDArray[np.int64], list[bytes], list[int]]]:
+        """The ids after `after` with their stored vectors and the crc32 that these had, in order, some at a time."""
+        table = TABLES[target]
+        columns = select(table.c.id, *VECTOR[target]).order_by(table.c.id).execution_options(**{IN_BYTES: True})
+        while True:
+            with reading(), self._engine.connect() as connection:
+                rows = connection.execute(columns.where(table.c.id > after).limit(_ROWS_AT_ONCE)).all()
             if not rows:
                 return
-            of_image: dict[int, list[tuple[str, bytes]]] = {}
-            between = texts.c.image_id.between(rows[0].id, rows[-1].id)
-            for image_id, text, vector, checksum in connection.execute(captions.where(between)):
-                of_image.setdefault(image_id, []).append((text, whole(vector, checksum, text)))
-        yield [
-            StoredImage(
-                FileStamp(*rest[:4]),
-                digest,
-                Facts(*rest[4:]),
-                whole(vector, checksum, rest[0]),
-                of_image.get(row_id, []),
-            )
-            for row_id, digest, vector, checksum, *rest in rows
-        ]
-        last = rows[-1].id
+            ids, vectors, checksums = zip(*rows, strict=True)
+            yield np.array(ids, np.int64), list(vectors), list(checksums)
+            after = ids[-1]
 
+    def facts(self) -> Iterator[Sequence[Row[Any]]]:
+        """The fields of ImageFacts of every image, some at a time, in any order."""
+        columns = select(*(images.c[name] for name in ImageFacts._fields)).execution_options(yield_per=_ROWS_AT_ONCE)
+        with self._engine.connect() as connection:
+            yield from connection.execute(columns).partitions()
 
-def image_facts(engine: Engine, batch: int) -> Iterator[Sequence[Row[Any]]]:
-    """The fields of ImageFacts of every image, up to `batch` at a time, in any order."""
-    columns = select(*(images.c[name] for name in ImageFacts._fields)).execution_options(yield_per=batch)
-    with engine.connect() as connection:
-        yield from connection.execute(columns).partitions()
+    def present(self, ids: Sequence[int]) -> set[int]:
+        """Those of the ids, which may be very many, that an image has."""
+        found: set[int] = set()
+        with self._engine.connect() as connection:
+            for start in range(0, len(ids), SQL_VARIABLES):
+                some = images.c.id.in_(ids[start : start + SQL_VARIABLES])
+                found.update(connection.execute(select(images.c.id).where(some)).scalars())
+        return found
 
-
-def present(engine: Engine, ids: Sequence[int]) -> set[int]:
-    """Those of the ids that an image has."""
-    found: set[int] = set()
-    with engine.connect() as connection:
-        for start in range(0, len(ids), SQL_VARIABLES):
-            some = images.c.id.in_(ids[start : start + SQL_VARIABLES])
-            found.update(connection.execute(select(images.c.id).where(some)).scalars())
-    return found
-
-
-def vectors_at(engine: Engine, paths: Sequence[str]) -> dict[str, bytes]:
-    """The stored vectors of those paths that have a row."""
-    found: dict[str, bytes] = {}
-    with engine.connect() as connection:
-        if not connection.execute(select(func.max(images.c.id))).scalar():
-            return found
-        for start in range(0, len(paths), SQL_VARIABLES):
-            some = images.c.path.in_(paths[start : start + SQL_VARIABLES])
-            found.update(
-                (path, vector)
-                for path, vector in connection.execute(select(images.c.path, images.c.vector).where(some))
-            )
-    return found
+    def vectors_at(self, paths: Sequence[str]) -> dict[str, bytes]:
+        """The stored vectors of those paths that have a row."""
+        found: dict[str, bytes] = {}
+        with self._engine.connect() as connection:
+            if not connection.execute(select(func.max(images.c.id))).scalar():
+                return found
+            for start in range(0, len(paths), SQL_VARIABLES):
+                some = images.c.path.in_(paths[start : start + SQL_VARIABLES])
+                found.update(
+                    (path, vector)
+                    for path, vector in connection.execute(select(images.c.path, images.c.vector).where(some))
+                )
+        return found
 
 
 def vector_of(stored: bytes, checksum: int, of: str) -> StoredVector:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import datetime
@@ -10,23 +10,31 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Engine, Executable, Row, delete, func, insert, select, update
+from sqlalchemy import Engine, Executable, delete, func, insert, select, update
 
-from search import bulk, statements
+from search import statements
 from search.apply import apply, insert_all
-from search.bulk import SQL_VARIABLES, VECTOR, StoredImage, vector_of
+from search.bulk import SQL_VARIABLES, Bulk, vector_of
 from search.changes import Changes, StoredVector
 from search.database import Database, Place, database_at, schema_version
 from search.errors import SchemaTooNew
 from search.feature_records import FeatureRecords
 from search.filters import Filter, at_or_under, matching
-from search.records import DECODER, Choices, ImageRecord, KnownFailure, KnownFile, Original, State, TextRecord
-from search.schema import IN_BYTES, SCHEMA_VERSION, failures, images, roots, runs, state, texts
+from search.records import (
+    DECODER,
+    Choices,
+    ImageRecord,
+    KnownFailure,
+    KnownFile,
+    Original,
+    State,
+    StoredRow,
+    TextRecord,
+)
+from search.schema import SCHEMA_VERSION, failures, images, roots, runs, state, texts
 from search.sqlite import reading
 from search.tags import Tags
 from search.types import EncoderIdentity, Facts, Root, Target
-
-_VECTOR_ROWS = 20_000
 
 
 class Catalog:
@@ -35,7 +43,7 @@ class Catalog:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._engine: Engine = database.engine
-        self.tags, self.features = Tags(self._engine), FeatureRecords(self._engine)
+        self.tags, self.features, self.bulk = Tags(self._engine), FeatureRecords(self._engine), Bulk(self._engine)
 
     @staticmethod
     def create(place: Place, identity: EncoderIdentity) -> None:
@@ -52,7 +60,9 @@ class Catalog:
         version = schema_version(database)
         if version > SCHEMA_VERSION:
             database.engine.dispose()
-            raise SchemaTooNew(f"{place} has schema {version}, this release knows {SCHEMA_VERSION}: take a newer one")
+            raise SchemaTooNew(
+                f"{place} has schema {version}, this release knows {SCHEMA_VERSION}: upgrade the package"
+            )
         if version < SCHEMA_VERSION:
             from search.migrate import upgrade  # Alembic is slow to import and needed once a release
 
@@ -81,7 +91,7 @@ class Catalog:
 
     def originals(self, digests: Sequence[bytes]) -> dict[bytes, list[Original]]:
         """The rows that have one of these contents, oldest first."""
-        columns = select(images.c.digest, images.c.id, images.c.path, *VECTOR["images"], *statements.FACTS)
+        columns = select(images.c.digest, images.c.id, images.c.path, *statements.VECTOR["images"], *statements.FACTS)
         found: dict[bytes, list[Original]] = {}
         for digest, row_id, path, vector, checksum, *facts in self._rows(
             columns.where(images.c.digest.in_(digests)).order_by(images.c.id)
@@ -103,7 +113,7 @@ class Catalog:
 
     def text_vectors(self, asked: Sequence[str]) -> dict[str, StoredVector]:
         """The vectors of those texts that some image already carries."""
-        columns = select(texts.c.text, *VECTOR["texts"])
+        columns = select(texts.c.text, *statements.VECTOR["texts"])
         found: dict[str, StoredVector] = {}
         for start in range(0, len(asked), SQL_VARIABLES):
             rows = self._rows(columns.where(texts.c.text.in_(asked[start : start + SQL_VARIABLES])))
@@ -129,43 +139,24 @@ class Catalog:
         rows = self._rows(statements.IMAGES, ids=ids)
         return {row_id: ImageRecord(path, Facts(*facts)) for row_id, path, *facts in rows}
 
-    def present(self, ids: Sequence[int]) -> set[int]:
-        """Those of the ids, which may be very many, that an image has."""
-        return bulk.present(self._engine, ids)
-
     def texts(self, ids: Sequence[int]) -> dict[int, TextRecord]:
         return {row_id: TextRecord(*text) for row_id, *text in self._rows(statements.TEXTS, ids=ids)}
 
     def stored(self, target: Target, ids: Sequence[int]) -> dict[int, StoredVector]:
         """The vectors, (dim,), of those ids that exist. CollectionError for one that is damaged."""
-        rows = self._rows(statements.VECTORS[target], ids=ids)
-        return {row_id: vector_of(vector, checksum, f"id:{row_id}") for row_id, vector, checksum in rows}
+        return {row_id: row.vector for row_id, row in self.rows(target, ids).items()}
+
+    def rows(self, target: Target, ids: Sequence[int]) -> dict[int, StoredRow]:
+        """The rows of those ids that exist, with their vectors. CollectionError for one that is damaged."""
+        return {
+            row_id: StoredRow(vector_of(vector, checksum, f"id:{row_id}"), image_id, text, path, Facts(*facts))
+            for row_id, vector, checksum, image_id, text, path, *facts in self._rows(statements.ROWS[target], ids=ids)
+        }
 
     def matching(self, where: Filter, target: Target, of: Sequence[int] | None = None) -> NDArray[np.int64]:
         """The ids, ascending, that satisfy `where`: all, or those of some ids. BadFilter for an unknown tag."""
         self.tags.require(where.tags)
         return np.sort(np.array(self._column(matching(where, target, self.roots(), of)), np.int64))
-
-    def vectors(self, target: Target, after: int = 0) -> Iterator[tuple[NDArray[np.int64], list[bytes], list[int]]]:
-        """The ids after `after` with their stored vectors and the crc32 that these had, in order, in batches."""
-        table = statements.TABLES[target]
-        columns = select(table.c.id, *VECTOR[target]).order_by(table.c.id).execution_options(**{IN_BYTES: True})
-        while rows := self._rows(columns.where(table.c.id > after).limit(_VECTOR_ROWS)):
-            ids, vectors, checksums = zip(*rows, strict=True)
-            yield np.array(ids, np.int64), list(vectors), list(checksums)
-            after = ids[-1]
-
-    def stored_images(self, batch: int) -> Iterator[list[StoredImage]]:
-        """Every image with all that is known of it, in the order of ids, up to `batch` at a time."""
-        return bulk.stored_images(self._engine, batch)
-
-    def image_facts(self) -> Iterator[Sequence[Row[Any]]]:
-        """The fields of ImageFacts of every image, in any order, in batches."""
-        return bulk.image_facts(self._engine, _VECTOR_ROWS)
-
-    def vectors_at(self, paths: Sequence[str]) -> dict[str, bytes]:
-        """The stored vectors of those paths that have a row."""
-        return bulk.vectors_at(self._engine, paths)
 
     def choices(self) -> Choices:
         """What a filter may ask for."""

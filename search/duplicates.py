@@ -59,7 +59,7 @@ def find_duplicates(collection: Collection, kind: DuplicateKind, *, stop: thread
     features is in a group only by its digest or, where similar ones are asked for, its score. `stop` ends it with what
     was found so far.
     """
-    files = {file.id: file for file in collection.catalog.features.image_files()}
+    files = {file.id: file for file in collection.catalog.bulk.files()}
     links: dict[tuple[int, int], DuplicateKind] = {}
     of_digest: dict[bytes, int] = {}
     for file in files.values():

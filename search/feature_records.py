@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Engine, bindparam, delete, func, select, update
 
 from search.apply import add_features
-from search.bulk import SQL_VARIABLES, ImageFile, image_files
+from search.bulk import SQL_VARIABLES
 from search.errors import CollectionError
 from search.schema import images, local_features, state
 
@@ -106,10 +106,6 @@ class FeatureRecords:
     def any(self) -> bool:
         with self._engine.connect() as connection:
             return connection.execute(select(local_features.c.image_id).limit(1)).first() is not None
-
-    def image_files(self) -> list[ImageFile]:
-        """Every image of the catalog, in the order of ids, with a record or without."""
-        return image_files(self._engine)
 
     def totals(self) -> FeatureTotals:
         size = func.coalesce(func.sum(func.length(local_features.c.record)), 0)

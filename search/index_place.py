@@ -94,6 +94,6 @@ def _files(directory: Path, source: Source, policy: IndexPolicy, generation: int
         probes = make_probes(target, exact, source.background)
         index, made.facts[target] = choose(exact[target], policy, probes, last_index(target))
         made.seals[target] = index.save(index_file(directory, target, generation))
-    facts = FactColumns.of(source.catalog.image_facts())
+    facts = FactColumns.of(source.catalog.bulk.facts())
     made.seals["facts"] = facts.save(index_file(directory, "facts", generation))
     return made

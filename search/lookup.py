@@ -9,6 +9,7 @@ from typing import Literal
 
 from search.errors import BadQuery
 from search.filters import Filter
+from search.hits import hit_of
 from search.image import decode_picture, digest_of
 from search.keypoint_index import Vote
 from search.query import IdTerm, ImageTerm, Term, VectorTerm
@@ -124,12 +125,8 @@ def _votes(searcher: Searcher, query: QueryPicture | None) -> list[Vote]:
 def _hits(searcher: Searcher, term: Term, image_ids: Sequence[int]) -> list[Hit]:
     """Those of the images that still have a row."""
     vector, catalog = searcher.embedder.embed(term), searcher.collection.catalog
-    rows, stored = catalog.images(image_ids), catalog.stored("images", image_ids)
-    return [
-        Hit("images", id_, float(stored[id_] @ vector), id_, Path(row.path), row.facts)
-        for id_, row in rows.items()
-        if id_ in stored
-    ]
+    rows = catalog.rows("images", image_ids)
+    return [hit_of("images", id_, float(row.vector @ vector), row) for id_, row in rows.items()]
 
 
 def _candidate(hit: Hit, verified: Verified | None) -> Candidate:

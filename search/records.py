@@ -55,6 +55,16 @@ class ImageRecord(NamedTuple):
     facts: Facts
 
 
+class StoredRow(NamedTuple):
+    """What is known of a hit: its vector, (dim,), its image, and what a text says."""
+
+    vector: StoredVector
+    image_id: int
+    text: str | None
+    path: str
+    facts: Facts
+
+
 class ImageFacts(NamedTuple):
     """What filters ask of an image, for as long as it has its id."""
 

@@ -19,7 +19,7 @@ from search.collection import Collection
 from search.embedder import Embedder
 from search.errors import BadQuery
 from search.filters import Filter
-from search.hits import hydrated
+from search.hits import hit_of
 from search.index import VectorIndex, Vectors
 from search.paging import Order, Page, Ranked, Sort, in_time, is_match
 from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm, checked, unit
@@ -221,10 +221,12 @@ class Searcher:
     def _nearest(self, asked: _Asked, found: Sequence[Neighbour], count: int, last: Neighbour | None) -> list[Ranked]:
         """Of what the index found, the first `count` by their stored rows, after the `last` of the page before."""
         near = candidates(found, count, len(asked.ranking), last)
-        rows = self.collection.catalog.stored(asked.target, [id_ for _, id_ in near])
-        nearest = ranked(rows, asked.ranking, last)[:count]
-        scores = {id_: float(rows[id_] @ asked.vector) for _, id_ in nearest}
-        return [(hit, rows[hit.id]) for hit in hydrated(self.collection.catalog, asked.target, scores)]
+        rows = self.collection.catalog.rows(asked.target, [id_ for _, id_ in near])
+        nearest = ranked({id_: row.vector for id_, row in rows.items()}, asked.ranking, last)[:count]
+        return [
+            (hit_of(asked.target, id_, float(rows[id_].vector @ asked.vector), rows[id_]), rows[id_].vector)
+            for _, id_ in nearest
+        ]
 
     def _strong(self, asked: _Asked, hits: list[Ranked]) -> list[Ranked]:
         """The hits with their strengths, where these can be told."""

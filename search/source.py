@@ -23,7 +23,7 @@ class Source:
 
     def vectors(self, target: Target, after: int = 0) -> Iterator[tuple[Ids, Vectors]]:
         """The ids after `after`, (n,), ascending, and their rows, (n, dim), in batches."""
-        for ids, stored, _ in self.catalog.vectors(target, after):
+        for ids, stored, _ in self.catalog.bulk.vectors(target, after):
             yield ids, np.frombuffer(b"".join(stored), STORED).reshape(len(ids), -1)
 
     def facts(self, target: Target, ids: Ids) -> list[Facts]:

@@ -8,13 +8,19 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import BindParameter, Executable, Select, Table, bindparam, select
+from sqlalchemy import BindParameter, Column, Executable, Select, Table, bindparam, null, select
 
 from search.records import State
 from search.schema import images, labels, roots, state, tags, texts
 from search.types import Facts, Target
 
 TABLES: dict[Target, Table] = {"images": images, "texts": texts}
+VECTOR: dict[Target, tuple[Column[Any], Column[Any]]] = {
+    "images": (images.c.vector, images.c.checksum),
+    "texts": (texts.c.vector, texts.c.checksum),
+}
+"""A stored vector, and what tells whether it is damaged."""
+
 FACTS = [images.c[fact.name] for fact in fields(Facts)]
 
 _IDS: BindParameter[int] = bindparam("ids", expanding=True)
@@ -32,7 +38,11 @@ TAGS = (
     .where(tags.c.image_id.in_(_IDS))
     .order_by(tags.c.probability.desc(), tags.c.label_id)
 )
-VECTORS: dict[Target, Executable] = {
-    target: select(table.c.id, table.c.vector, table.c.checksum).where(table.c.id.in_(_IDS))
-    for target, table in TABLES.items()
+ROWS: dict[Target, Executable] = {
+    "images": select(images.c.id, *VECTOR["images"], images.c.id, null(), images.c.path, *FACTS).where(
+        images.c.id.in_(_IDS)
+    ),
+    "texts": select(texts.c.id, *VECTOR["texts"], images.c.id, texts.c.text, images.c.path, *FACTS)
+    .join(images)
+    .where(texts.c.id.in_(_IDS)),
 }

@@ -89,7 +89,7 @@ def repair(collection: Collection, findings: Findings, cache: Path | None = None
 def _bad_vectors(collection: Collection, target: Target) -> Iterator[int]:
     """The images whose vectors, or whose captions' vectors, are damaged or no (dim,) unit rows."""
     dim = collection.identity.dim
-    for ids, stored, checksums in collection.catalog.vectors(target):
+    for ids, stored, checksums in collection.catalog.bulk.vectors(target):
         known = zip(stored, checksums, strict=True)
         whole = np.array([len(row) == STORED.itemsize * dim and zlib.crc32(row) == checksum for row, checksum in known])
         rows = np.frombuffer(b"".join(compress(stored, whole)), STORED).reshape(-1, dim)
@@ -123,7 +123,7 @@ def _index_problems(collection: Collection, target: Target) -> Iterator[str]:
         yield str(error)
         return
     start = 0
-    for ids, stored, _ in collection.catalog.vectors(target):
+    for ids, stored, _ in collection.catalog.bulk.vectors(target):
         held_ids, held = index.contents(start, len(ids))
         rows = np.frombuffer(b"".join(stored), STORED)
         if not np.array_equal(ids, held_ids):
@@ -135,5 +135,5 @@ def _index_problems(collection: Collection, target: Target) -> Iterator[str]:
     if len(index) > start:
         yield f"the {target} index holds {len(index) - start} vectors that the catalog does not"
     facts = index.facts if isinstance(index, ExactIndex) else None
-    if facts and not facts.same(FactColumns.of(collection.catalog.image_facts())):
+    if facts and not facts.same(FactColumns.of(collection.catalog.bulk.facts())):
         yield "filters compare other facts than those of the catalog"

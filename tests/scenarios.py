@@ -228,7 +228,7 @@ def contents(place: Path) -> list[Any]:
                 [[text, _short(vector)] for text, vector in image.captions],
                 [tag.name for tag in tags.get(known[image.stamp.path].id, ())],
             ]
-            for images in catalog.stored_images(100)
+            for images in catalog.bulk.images(100)
             for image in images
         ]
         features = catalog.features.totals().images

@@ -130,7 +130,7 @@ def test_a_failure_is_kept_until_its_file_is_added_or_forgotten(catalog: Catalog
 def test_vectors_come_in_the_order_of_ids_across_batches(catalog: Catalog) -> None:
     count = 20_001
     catalog.apply(Changes(added=[image(f"/{number}.png") for number in range(count)]))
-    batches = list(catalog.vectors("images"))
+    batches = list(catalog.bulk.vectors("images"))
     assert np.concatenate([ids for ids, _, _ in batches]).tolist() == list(range(1, count + 1))
     assert len(batches) == 2
 
@@ -200,9 +200,9 @@ def test_rows_of_the_first_schema_come_through_the_migration(place: Place) -> No
     assert catalog.state() == (5, 4, 5, 0)
     assert (catalog.identity(), catalog.known_files("/")) == (IDENTITY, {"/a.jpg": (7, 10, 20, 30)})
     assert (catalog.images([7])[7].facts, catalog.captions([7])) == (FACTS, {7: ["red"]})
-    ((_, (widened,), _),) = catalog.vectors("images")
+    ((_, (widened,), _),) = catalog.bulk.vectors("images")
     assert np.array_equal(np.frombuffer(widened, "<f4"), halves)
-    ((_, (damaged,), _),) = catalog.vectors("texts")
+    ((_, (damaged,), _),) = catalog.bulk.vectors("texts")
     assert damaged == halves[:3].tobytes()
     labels = Classifier(("a", "b"), np.eye(2, 4, dtype=np.float32), Logits(10.0))
     vocabulary = Vocabulary(labels, np.full(2, 0.5, np.float32), np.array([False, True]))

@@ -69,7 +69,7 @@ def content(collection: Collection) -> Content:
     """All that the catalog holds, without ids and times, which tell the order of the work."""
     images = {
         image.stamp.path: (image.stamp, image.digest, image.facts, image.vector, tuple(image.captions))
-        for images in collection.catalog.stored_images(50)
+        for images in collection.catalog.bulk.images(50)
         for image in images
     }
     failures = {path: (reason,) for path, reason, _ in collection.catalog.failures()}

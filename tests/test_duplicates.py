@@ -135,7 +135,7 @@ def test_only_what_is_new_is_compared_the_next_time(collection: Collection, inde
     first = found(collection, "edited")
     file = collection.directory / COMPARED_FILE
     kept = load_compared(file)["edited"]
-    names = {Path(image.path).name: image.id for image in collection.catalog.features.image_files()}
+    names = {Path(image.path).name: image.id for image in collection.catalog.bulk.files()}
     assert set(kept.images.tolist()) == set(names.values()) - {
         max(names["1.png"], names["1-copy.png"]),
         max(names["2-mirror.jpg"], names["2-mirror-copy.jpg"]),

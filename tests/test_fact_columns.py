@@ -88,7 +88,7 @@ def test_columns_let_through_just_the_images_that_sql_does(collection: Collectio
         pytest.skip("a server has fields of its own")
     collection.catalog.apply(Changes(added=[some_image(number) for number in range(400)]))
     collection.catalog.apply(Changes(removed=[3, 400]))
-    made = FactColumns.of(collection.catalog.image_facts())
+    made = FactColumns.of(collection.catalog.bulk.facts())
     opened = FactColumns.open(tmp_path / "facts.npy", made.save(tmp_path / "facts.npy"))
     assert opened.same(made)
     collection.publish()

@@ -59,7 +59,7 @@ def content(collection: Collection, place: Path) -> dict[str, tuple[Any, ...]]:
     """All that the catalog holds of each picture below a place, except for times."""
     return {
         image.stamp.path.removeprefix(f"{place}/"): (image.digest, image.facts, image.vector, tuple(image.captions))
-        for images in collection.catalog.stored_images(50)
+        for images in collection.catalog.bulk.images(50)
         for image in images
         if image.stamp.path.startswith(f"{place}/")
     }

@@ -60,7 +60,7 @@ def given(folder: Path, rows: list[Any], array: np.ndarray, name: str = "image_r
 
 def contents(directory: Path) -> list[StoredImage]:
     collection = Collection.open(directory)
-    return [image for batch in collection.catalog.stored_images(3) for image in batch]
+    return [image for batch in collection.catalog.bulk.images(3) for image in batch]
 
 
 @pytest.mark.parametrize("ending", [".json", ".jsonl", ".parquet"])

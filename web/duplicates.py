@@ -66,7 +66,7 @@ def page() -> str:
 
 def _without_lost(shelf: Shelf, found: FoundDuplicates) -> list[FoundGroup]:
     """The groups without images that are gone meanwhile."""
-    present = shelf.catalog.present([id_ for group in found.groups for id_ in group.images])
+    present = shelf.catalog.bulk.present([id_ for group in found.groups for id_ in group.images])
     return _among(found.groups, lambda id_: id_ in present)
 
 
