@@ -52,7 +52,7 @@ class Catalog:
         version = schema_version(database)
         if version > SCHEMA_VERSION:
             database.engine.dispose()
-            raise SchemaTooNew(f"{place} has schema {version}, this release knows {SCHEMA_VERSION}: take a newer one")
+            raise SchemaTooNew(f"{place} has schema {version}, this release knows {SCHEMA_VERSION}: upgrade it")
         if version < SCHEMA_VERSION:
             from search.migrate import upgrade  # Alembic is slow to import and needed once a release
 
