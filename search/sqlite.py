@@ -50,6 +50,8 @@ class SqliteFile:
             engine = connect(aside)
             with engine.begin() as connection:
                 connection.exec_driver_sql(f"PRAGMA page_size={_PAGE_BYTES}")
+                connection.exec_driver_sql("PRAGMA synchronous=OFF")  # the file is synced whole, at the end
+                connection.exec_driver_sql("BEGIN")  # without it each table is a transaction
                 fill(connection, encoder)
             with engine.connect() as connection:
                 connection.exec_driver_sql("PRAGMA journal_mode=WAL")

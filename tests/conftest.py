@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -99,12 +100,22 @@ def index_url(storage: str, request: pytest.FixtureRequest) -> Iterator[str | No
     milvus.drop_index(url)
 
 
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty collection of the color encoder, to be copied: to make one waits for the disk."""
+    directory = tmp_path_factory.mktemp("empty") / "collection"
+    Collection.create(directory, ColorEncoder().identity).close()
+    return directory
+
+
 @pytest.fixture
-def collection(
-    tmp_path: Path, encoder: ColorEncoder, catalog_url: str | None, index_url: str | None
-) -> Iterator[Collection]:
+def collection(tmp_path: Path, empty: Path, catalog_url: str | None, index_url: str | None) -> Iterator[Collection]:
     """An empty collection of the color encoder."""
-    collection = Collection.create(tmp_path / "collection", encoder.identity, catalog=catalog_url)
+    directory = tmp_path / "collection"
+    if catalog_url:
+        collection = Collection.create(directory, ColorEncoder().identity, catalog=catalog_url)
+    else:
+        collection = Collection.open(shutil.copytree(empty, directory))
     if index_url:
         collection.catalog.publish(0, 0, Publication(IndexPolicy(index_url)).to_dict())
     yield collection

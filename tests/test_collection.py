@@ -89,10 +89,10 @@ def test_readers_query_without_error_while_a_writer_publishes(
                     stored = opened.catalog.stored("images", [hit.id]).values()
                     problems.extend(vector for vector in stored if abs(float(vector @ red) - hit.score) > 1e-3)
 
-    readers = [threading.Thread(target=read) for _ in range(4)]
+    readers = [threading.Thread(target=read) for _ in range(2)]
     for reader in readers:
         reader.start()
-    for number in range(5 if storage == "milvus" else 25):  # a publication there takes seconds
+    for number in range(5 if storage == "milvus" else 12):  # a publication there takes seconds
         paint(photos / "changing.png", ("yellow", "cyan")[number % 2], (10 + number, 9))
         index(photos)
     done.set()
