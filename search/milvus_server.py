@@ -81,7 +81,7 @@ def alias_of(client: MilvusClient, alias: str) -> str | None:
     try:
         return str(client.describe_alias(alias, timeout=CONNECT_TIMEOUT_S)["collection_name"])
     except MilvusException as error:
-        if error.code != _NO_ALIAS:
+        if error.code not in (_NO_ALIAS, NOT_FOUND):  # milvus-lite has one code for what is not there
             raise
         return None
 

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
@@ -179,6 +180,25 @@ def milvus_server() -> Iterator[Milvus]:
             yield milvus
         finally:
             milvus.kill()
+
+
+@contextmanager
+def milvus_lite_server(folder: Path) -> Iterator[str]:
+    """The address of a milvus-lite that is running, which is Milvus in Python; skips where it is not installed."""
+    pytest.importorskip("milvus_lite", reason="milvus-lite is not here: pip install milvus-lite==3.2.2")
+    (port,) = free_ports(1)
+    command = [sys.executable, "-m", "milvus_lite", "server", "--host", "127.0.0.1", "--port", str(port)]
+    with (folder / "output.log").open("ab") as output:
+        server = subprocess.Popen([*command, "--data-dir", str(folder / "data")], stdout=output, stderr=output)
+    try:
+        while server.poll() is None:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.kill()
+        server.wait(10)
 
 
 def free_ports(count: int) -> list[int]:

@@ -15,14 +15,16 @@ from indexer.cli import main
 from search.__main__ import main as search_main
 from search.collection import Collection
 from search.errors import CollectionError
+from search.filters import Filter
 from search.kinds import Publication, Served
+from search.query import TextTerm
 from search.searcher import Searcher
 from search.snapshot import restore_snapshot, take_snapshot
 from search.types import IndexFacts, IndexPolicy
 from search.verify import verify
 from tests.colors import ColorEncoder
 from tests.conftest import Build, paint
-from tests.servers import Milvus, milvus_server
+from tests.servers import Milvus, milvus_lite_server, milvus_server
 from web.app import create_app
 
 AWAY = "milvus+http://127.0.0.1:9/photos"
@@ -94,6 +96,27 @@ def test_a_restored_snapshot_has_an_index_of_its_own(away: Collection, tmp_path:
         assert restored.published().served is None
         assert restored.published().superseded == []
         assert verify(restored).clean
+
+
+@pytest.mark.servers
+def test_an_index_in_milvus_lite_is_searched_and_followed_like_one_in_milvus(
+    tmp_path: Path, collection: Collection, index: Build, photos: Path, searcher: Searcher
+) -> None:
+    with milvus_lite_server(tmp_path) as uri:
+        (photos / "red.txt").write_text("a red thing\n")
+        index(photos)
+        wheres = [Filter(), Filter.parse("format:png"), Filter.parse("-format:png")]
+        found = [searcher.search([TextTerm("red")], where=where) for where in wheres]
+        expected = [[(hit.id, pytest.approx(hit.score, abs=1e-6)) for hit in hits] for hits in found]
+        with collection.writing():
+            collection.publish(IndexPolicy(f"milvus+{uri}/photos?type=FLAT"))
+        found = [searcher.search([TextTerm("red")], where=where) for where in wheres]
+        assert [[(hit.id, hit.score) for hit in hits] for hits in found] == expected
+        paint(photos / "new.png", "yellow")
+        index(photos)
+        assert searcher.by_text("yellow")[0].path.name == "new.png"
+        assert collection.index("texts").kind == "milvus FLAT"
+        assert verify(collection).clean
 
 
 @pytest.fixture(scope="module")

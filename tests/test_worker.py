@@ -22,6 +22,7 @@ from search.image import digest_of
 from search.settings import PROJECT
 from search.types import EncoderIdentity, Root
 from tests.colors import ColorEncoder
+from tests.test_tars import pack
 
 
 def load(_identity: EncoderIdentity, _threads: int) -> ColorEncoder:
@@ -74,6 +75,18 @@ def test_a_folder_that_only_the_driver_sees_is_no_list_of_bad_files(photos: Path
     assert result.not_there == [str(gone)]
     gone.mkdir()
     with pytest.raises(ClusterError, match=f"{result.host} does not see {gone}"):
+        sound(result)
+
+
+def test_a_tar_that_only_the_driver_sees_is_no_list_of_bad_files(photos: Path, tmp_path: Path) -> None:
+    tar = pack(tmp_path / "00000.tar", photos)
+    works = [Work(found) for found in scan(Root(str(tar))).files]
+    away = tar.rename(tmp_path / "away.tar")
+    result = done(works)
+    assert result.not_there == [str(tar), f"{tar}/trip"]
+    away.rename(tar)
+    assert done(works).not_there == []
+    with pytest.raises(ClusterError, match=f"{result.host} does not see {tar}"):
         sound(result)
 
 
