@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.request
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -83,14 +83,19 @@ _SETTINGS = {
 }
 """What a server of large collections asks itself once a second or two, in milliseconds but for the fourth."""
 
+_SESSION_S = 3600
+"""A server that does not get to run for so long ends itself, by default after half a minute, for which tests may be
+stopped; but a server that is killed is waited for as long when it starts again.
+"""
+
 
 class Milvus:
     """A Milvus server in one process, with what the package `milvus` brings. Each index has a name of its own."""
 
-    def __init__(self, package: Any, folder: Path) -> None:
+    def __init__(self, package: Any, folder: Path, settings: Mapping[str, float]) -> None:
         port, etcd, peer, self._health = free_ports(4)
         self.uri = f"http://127.0.0.1:{port}"
-        self._folder, self._indexes = folder, 0
+        self._folder, self._settings, self._indexes = folder, settings, 0
         self._process: subprocess.Popen[bytes] | None = None
         config = package.MilvusServerConfig(data_dir=str(folder), proxy_port=port, etcd_port=etcd)
         (folder / "etcd.yaml").write_text(
@@ -141,7 +146,7 @@ class Milvus:
             "MILVUS_RUN_DIR": str(self._folder / "run"),
             "LD_LIBRARY_PATH": str(self._folder / "bin"),
         }
-        asked = {name.replace(".", "_").upper(): str(value) for name, value in _SETTINGS.items()}
+        asked = {name.replace(".", "_").upper(): str(value) for name, value in self._settings.items()}
         for _ in range(5):  # what a killed one left may hold a new one up
             with (self._folder / "logs" / "output.log").open("ab") as output:
                 self._process = subprocess.Popen(
@@ -150,7 +155,6 @@ class Milvus:
                     env=os.environ | own | asked,
                     stdout=output,
                     stderr=output,
-                    start_new_session=True,  # stopped with the tests for half a minute it would end
                 )
             if self._answers(self._process):
                 return
@@ -169,12 +173,13 @@ class Milvus:
 
 
 @contextmanager
-def milvus_server() -> Iterator[Milvus]:
-    """A server that is running; skips where it or its client is not installed."""
+def milvus_server(*, mortal: bool = False) -> Iterator[Milvus]:
+    """A server that is running, to be killed if it is `mortal`; skips where it or its client is not installed."""
     package = pytest.importorskip("milvus", reason="the Milvus server is not here: pip install milvus==2.3.5")
     pytest.importorskip("pymilvus", reason="Milvus's client is not here: pip install '.[dev]'")
     with tempfile.TemporaryDirectory(prefix="search-milvus-", ignore_cleanup_errors=True) as folder:
-        milvus = Milvus(package, Path(folder))
+        session = {} if mortal else {"common.session.ttl": _SESSION_S}
+        milvus = Milvus(package, Path(folder), _SETTINGS | session)
         try:
             milvus.start()
             yield milvus

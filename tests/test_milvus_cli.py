@@ -122,7 +122,7 @@ def test_an_index_in_milvus_lite_is_searched_and_followed_like_one_in_milvus(
 @pytest.fixture(scope="module")
 def mortal() -> Iterator[Milvus]:
     """A server of one's own."""
-    with milvus_server() as server:
+    with milvus_server(mortal=True) as server:
         yield server
 
 
