@@ -153,7 +153,7 @@ class ExactIndex:
         asked, found = self._last  # page after page, and one query after the other, is asked for under the same filter
         if found is None or asked != where:
             member = self.facts.satisfying(where) if self.facts else None
-            found = None if member is None else self.ids[member]
+            found = None if member is None else self.ids.take(np.flatnonzero(member))  # a mask takes four times as long
             self._last = where, found
         return found
 
