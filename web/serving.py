@@ -123,7 +123,11 @@ def answer(listener: socket.socket, site: Site, uploads: Path) -> None:
         if site.behind_proxy:
             options["trusted_proxy"] = "::1" if listener.family == socket.AF_INET6 else "127.0.0.1"
             options["trusted_proxy_headers"] = {"x-forwarded-for", "x-forwarded-proto"}
-        Server(Limited(app, threads=site.threads), listener, **options).run()
+        # a signal that comes while a thread is started would break the lock that its starter holds
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+        server = Server(Limited(app, threads=site.threads), listener, **options)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+        server.run()
 
 
 def _keep(library: Library) -> None:
