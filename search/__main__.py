@@ -15,7 +15,7 @@ from search.exit_codes import ERROR, INTERRUPTED, NO, OK
 from search.prompts import TEMPLATE_SETS, templates_of
 from search.settings import MAX_K, Settings
 from search.tell import Form, hit_lines, lookup_lines
-from search.types import HIDE, RANKINGS, RUNTIMES, SENSITIVE, SHOW, TARGETS, Answer
+from search.types import HIDE, RANKINGS, RUNTIMES, SENSITIVE, SHOW, TARGETS, WANTED, Answer
 
 if TYPE_CHECKING:
     from search.collection import Collection
@@ -68,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="URL",
         help="ask a running python -m web, such as http://127.0.0.1:8000, with the token in IMAGE_SEARCH_TOKEN if any",
     )
-    parser.add_argument("--target", choices=TARGETS, default="images", help="what to find (default: %(default)s)")
+    parser.add_argument("--target", choices=WANTED, default="images", help="what to find (default: %(default)s)")
     parser.add_argument("-k", type=int, default=10, metavar="N", help=f"how many, 1 to {MAX_K} (default: %(default)s)")
     parser.add_argument(
         "--where",
@@ -154,14 +154,15 @@ def _searched(arguments: argparse.Namespace, settings: Settings) -> Answer:
     from search.collection import Collection  # from here on it takes time: SQLAlchemy, FAISS, a tower for words
     from search.expression import condition, parse_conditions
     from search.filters import Filter
+    from search.mixed import page
     from search.query import parse
 
     directory = arguments.collection or settings.collection
     tagged = (condition("tag", ":", name) for name in arguments.tag)
     where = Filter((*parse_conditions(arguments.where), *tagged), arguments.sensitive == SHOW)
     with closing(Collection.open(directory)) as collection:
-        searcher = _searcher(collection, arguments, settings)
-        page = searcher.page(
+        found = page(
+            _searcher(collection, arguments, settings),
             parse(arguments.query),
             k=arguments.k,
             target=arguments.target,
@@ -172,12 +173,13 @@ def _searched(arguments: argparse.Namespace, settings: Settings) -> Answer:
             diverse=arguments.diverse,
             templates=templates_of(arguments.templates) if arguments.templates else (),
         )
-        if not page.hits and not len(collection.index(arguments.target)):
-            _note(f"{directory} holds no {arguments.target} yet")
-        elif not page.hits and not where.show_sensitive and collection.catalog.tags.hidden(arguments.target):
+        targets = TARGETS if arguments.target == "both" else [arguments.target]
+        if not found.hits and not any(len(collection.index(target)) for target in targets):
+            _note(f"{directory} holds no {' and no '.join(targets)} yet")
+        elif not found.hits and not where.show_sensitive and any(map(collection.catalog.tags.hidden, targets)):
             _note("what has a sensitive tag is left out; --sensitive show takes it in")
-        tags = collection.catalog.tags.of([hit.image_id for hit in page.hits])
-        return Answer(page.hits, tags, page.matched, page.length)
+        tags = collection.catalog.tags.of([hit.image_id for hit in found.hits])
+        return Answer(found.hits, tags, found.matched, found.length)
 
 
 def _searcher(collection: Collection, arguments: argparse.Namespace, settings: Settings) -> Searcher:

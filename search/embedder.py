@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from search.encoder import Encoder
 
 KEPT = 256
-"""Pictures whose vectors are kept: a page looks up the picture that it searches with, and the next one searches on."""
+"""Texts and pictures whose vectors are kept: a page looks up the picture that it searches with, and the next page asks
+for the same.
+"""
 
 
 class Embedder:
@@ -41,17 +43,17 @@ class Embedder:
         self._collection = collection
         self._load_encoder = load_encoder
         self._observe = observe
-        self._pictures: dict[bytes, NDArray[np.float32]] = {}
+        self._kept: dict[Hashable, NDArray[np.float32]] = {}
         self._keeping = threading.Lock()
 
     def embed(self, term: Term, templates: Sequence[str] = ()) -> NDArray[np.float32]:
         """The unit vector of one term, (dim,); of a text in `templates`, where there are any, that of its mean."""
         match term:
             case TextTerm(text):
-                rows = self.embed_texts(prompts(text, templates) if templates and text.strip() else [text])
-                return unit(rows.mean(axis=0)) if templates else _only(rows)
+                return self._embedded((text, *templates), lambda: self._embed_text(text, templates))
             case ImageTerm(source):
-                return self._embed_image(source)
+                data = source if isinstance(source, bytes) else _read(source)
+                return self._embedded(digest_of(data), lambda: self._embed_image(data, source))
             case IdTerm(image_id):
                 return self._stored(image_id)
             case VectorTerm(vector):
@@ -82,19 +84,25 @@ class Embedder:
         self._collection.require(encoder.identity)
         return encoder
 
-    def _embed_image(self, source: Path | bytes) -> NDArray[np.float32]:
-        data = source if isinstance(source, bytes) else _read(source)
-        digest = digest_of(data)
-        if (kept := self._pictures.get(digest)) is not None:
+    def _embedded(self, asked: Hashable, embed: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+        """What `embed` gave when the same was asked before, or gives now."""
+        if (kept := self._kept.get(asked)) is not None:
             return kept
+        vector = embed()
+        with self._keeping:
+            self._kept[asked] = vector
+            if len(self._kept) > KEPT:
+                del self._kept[next(iter(self._kept))]
+        return vector
+
+    def _embed_text(self, text: str, templates: Sequence[str]) -> NDArray[np.float32]:
+        rows = self.embed_texts(prompts(text, templates) if templates and text.strip() else [text])
+        return unit(rows.mean(axis=0)) if templates else _only(rows)
+
+    def _embed_image(self, data: bytes, source: Path | bytes) -> NDArray[np.float32]:
         encoder = self.encoder
         with timed("encode", self._observe):
-            vector = _only(encoder.encode_images([_decode(data, source, SCALED * encoder.side)]))
-        with self._keeping:
-            self._pictures[digest] = vector
-            if len(self._pictures) > KEPT:
-                del self._pictures[next(iter(self._pictures))]
-        return vector
+            return _only(encoder.encode_images([_decode(data, source, SCALED * encoder.side)]))
 
     def _stored(self, image_id: int) -> NDArray[np.float32]:
         stored = self._collection.catalog.stored("images", [image_id])

@@ -14,7 +14,7 @@ from search.diversity import WINDOW, diversified
 from search.errors import BadQuery
 from search.grouping import REACH, Groups, groups_from, leaders
 from search.index import Vectors
-from search.ranking import Cursor
+from search.ranking import Cursor, Cursors
 from search.types import Hit, TextLength
 
 Sort = Literal["relevance", "newest", "oldest"]
@@ -34,7 +34,7 @@ class Page:
     """
 
     hits: list[Hit]
-    next: Cursor | None
+    next: Cursor | Cursors | None
     matched: bool | None
     length: TextLength | None
 

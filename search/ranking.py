@@ -42,6 +42,31 @@ class Cursor:
         return ids.index(self.last) + 1 if self.last in ids else self.seen
 
 
+@dataclass(frozen=True, slots=True)
+class Cursors:
+    """Where a page of pictures and texts together ended among each; None before the first of them."""
+
+    images: Cursor | None
+    texts: Cursor | None
+
+    def __str__(self) -> str:
+        return f"{self.images or ''}_{self.texts or ''}"
+
+    @property
+    def seen(self) -> int:
+        return sum(one.seen for one in (self.images, self.texts) if one)
+
+
+def read_cursor(text: str | None) -> Cursor | Cursors | None:
+    """None for nothing. Raises BadQuery for anything that no page gave."""
+    if not text:
+        return None
+    if text.count("_") != 1:
+        return Cursor.read(text)
+    images, texts = (Cursor.read(part) if part else None for part in text.split("_"))
+    return Cursors(images, texts)
+
+
 def rounding(dim: int) -> float:
     """How far the score that an index gives, whose rows are float16, may lie from that of the row itself."""
     return 2.0**-10 / math.sqrt(dim)

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from search.errors import ServerError
 from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm
 from search.records import Tag
-from search.types import Answer, Facts, Hit, Ranking, Target, TextLength
+from search.types import Answer, Facts, Hit, Ranking, TextLength, Wanted
 
 TIMEOUT_S = 60.0
 
@@ -32,7 +32,7 @@ def ask(
     terms: Sequence[Term],
     *,
     k: int,
-    target: Target,
+    target: Wanted,
     where: str,
     tags: Sequence[str],
     sensitive: str,

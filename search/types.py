@@ -21,6 +21,11 @@ Target = Literal["images", "texts"]
 
 TARGETS: tuple[Target, ...] = ("images", "texts")
 
+Wanted = Target | Literal["both"]
+"""What a query asks for; both are found together by search.mixed."""
+
+WANTED: tuple[Wanted, ...] = (*TARGETS, "both")
+
 Ranking = Literal["balanced", "cosine"]
 """The order of hits: as balance.py says, or by the cosine similarity alone."""
 

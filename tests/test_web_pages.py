@@ -487,6 +487,13 @@ def test_a_picture_is_encoded_once_for_its_search_lookup_and_further_pages(
     assert encoder.encoded == before + 2
 
 
+def test_a_text_is_encoded_once_for_all_pages_of_its_hits(client: FlaskClient, encoder: ColorEncoder) -> None:
+    url = "/search?q=cyan+and+magenta&k=1"
+    page(client, url)
+    assert len(tiles(page(client, f"{url}&after=1.1"))) == 1
+    assert encoder.texts.count("cyan and magenta") == 1
+
+
 def test_an_order_of_time_is_not_diverse(client: FlaskClient) -> None:
     html = page(client, "/search?q=red&sort=newest&diverse=yes")
     assert 'name="diverse"' not in html

@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint, request
 from werkzeug.exceptions import ServiceUnavailable
 
+from search import mixed
 from search.query import IdTerm
 from search.types import Hit
 from web.current import choose_shelf, library_of
@@ -79,7 +80,8 @@ def answer(query: Query) -> dict[str, Any]:
     for term in query.terms:
         if isinstance(term, IdTerm):
             shelf.record(term.id)
-    page = shelf.searcher.page(
+    page = mixed.page(
+        shelf.searcher,
         query.terms,
         k=query.k,
         target=query.target,

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from search import lookup
+from search import lookup, mixed
 from search.classify import Nearest
 from search.errors import BadFilter
 from search.filters import Filter
@@ -80,7 +80,8 @@ def _page(shelf: Shelf, asked: Asked) -> Page:
     uploads = library_of().uploads
     if asked.url and asked.key and uploads.get(asked.key) is None:
         uploads.add(fetched(asked.url), asked.key)
-    return shelf.searcher.page(
+    return mixed.page(
+        shelf.searcher,
         asked.terms(shelf, uploads),
         k=PAGE if asked.k is None else asked.k,
         target=asked.target,

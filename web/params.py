@@ -12,7 +12,7 @@ from search.expression import Condition, condition, parse_conditions
 from search.filters import Filter
 from search.paging import SORTS, Sort
 from search.query import IdTerm, Term, parse_text
-from search.ranking import Cursor
+from search.ranking import Cursor, Cursors, read_cursor
 from search.records import Tag
 from search.types import HIDE, RANKINGS, SENSITIVE, SHOW, TARGETS, Ranking, Target
 from web import places
@@ -49,7 +49,7 @@ class Asked:
     sort: Sort = "relevance"
     narrowed: Mapping[str, str] = field(default_factory=dict)
     k: int | None = None
-    after: Cursor | None = None
+    after: Cursor | Cursors | None = None
     same: bool = False
     group: bool = False
     diverse: bool = False
@@ -202,10 +202,6 @@ def read_yes_or_no(name: str, text: str | None) -> bool:
     if (text or "no") not in YES_OR_NO:
         raise BadQuery(f"{name} is {(text or '')[:_SHOWN]!r}; choose one of {', '.join(YES_OR_NO)}")
     return YES_OR_NO[text or "no"]
-
-
-def read_cursor(text: str | None) -> Cursor | None:
-    return Cursor.read(text) if text else None
 
 
 def read_sensitive(text: str | None) -> bool:

@@ -6,7 +6,7 @@ from search.expression import ORIENTATIONS
 from search.lookup import VERDICTS
 from search.query import MAX_WEIGHT
 from search.settings import MAX_K
-from search.types import HIDE, SENSITIVE, TARGETS
+from search.types import HIDE, SENSITIVE, TARGETS, WANTED
 from web.embed import MAX_ITEMS
 from web.lookup_schemas import EVIDENCE
 from web.order_schemas import REFINED, REFINED_ARGUMENTS
@@ -14,7 +14,7 @@ from web.params import MAX_TEXT_LENGTH, YES_OR_NO
 from web.shapes import Schema, array, fields, maybe, number, ref, some, string, whole
 from web.terms import DEFAULT_K, MAX_TERMS
 
-TARGET = {"type": "string", "enum": list(TARGETS), "default": "images", "description": "what to find"}
+TARGET = {"type": "string", "enum": list(WANTED), "default": "images", "description": "what to find"}
 K = {"type": "integer", "minimum": 1, "maximum": MAX_K, "default": DEFAULT_K, "description": "how many"}
 COLLECTION = string("name of a collection; the first one if left out")
 FILE = {"type": "string", "contentMediaType": "application/octet-stream", "description": "a picture's file"}
@@ -85,7 +85,7 @@ IMAGE_FIELDS = {
 
 HITS: dict[str, Schema] = {
     "collection": string(),
-    "target": {"type": "string", "enum": list(TARGETS)},
+    "target": {"type": "string", "enum": list(WANTED)},
     "k": whole(minimum=1),
     "matched": {
         "type": ["boolean", "null"],

@@ -15,18 +15,16 @@ from search.filters import Filter
 from search.paging import Sort
 from search.prompts import templates_of
 from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm, parse_text
-from search.ranking import Cursor
-from search.types import Ranking, Target
+from search.ranking import Cursor, Cursors, read_cursor
+from search.types import WANTED, Ranking, Wanted
 from web.body import FORMS, boolean, file_bytes, number, read_object, string, whole
 from web.current import fetch_of
 from web.params import (
     FILTERS,
-    read_cursor,
     read_filter,
     read_number,
     read_ranking,
     read_sort,
-    read_target,
     read_text,
     read_yes_or_no,
 )
@@ -48,13 +46,13 @@ class Query:
 
     terms: list[Term]
     k: int
-    target: Target
+    target: Wanted
     collection: str | None
     where: Filter
     sort: Sort
     ranking: Ranking
     exact: bool
-    after: Cursor | None
+    after: Cursor | Cursors | None
     group: bool = False
     diverse: bool = False
     templates: tuple[str, ...] = ()
@@ -71,7 +69,7 @@ def refine(terms: list[Term], values: Mapping[str, str], default_k: int = DEFAUL
     return Query(
         terms=terms,
         k=default_k if k is None else k,
-        target=read_target(values.get("target")),
+        target=_wanted(values.get("target", "")),
         collection=values.get("collection"),
         where=read_filter(values),
         sort=read_sort(values.get("sort")),
@@ -97,7 +95,7 @@ def from_body(request: Request) -> Query:
     return Query(
         terms=_checked([_term(term) for term in terms[: MAX_TERMS + 1]]),
         k=whole("k", body.get("k", DEFAULT_K)),
-        target=read_target(string("target", body.get("target", "images"))),
+        target=_wanted(string("target", body.get("target", ""))),
         collection=string("collection", body.get("collection", "")),
         where=json_filter(body),
         sort=read_sort(string("sort", body.get("sort", ""))),
@@ -108,6 +106,13 @@ def from_body(request: Request) -> Query:
         diverse=boolean("diverse", body.get("diverse", False)),
         templates=_templates(string("templates", body.get("templates", ""))),
     )
+
+
+def _wanted(text: str) -> Wanted:
+    for target in WANTED:
+        if target == (text or "images"):
+            return target
+    raise BadQuery(f"target is {text[:40]!r}; choose one of {', '.join(WANTED)}")
 
 
 def json_filter(body: Mapping[str, Any]) -> Filter:

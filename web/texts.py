@@ -10,11 +10,11 @@ from flask import Blueprint, request
 
 from search.prompts import PLAIN
 from search.query import IdTerm
+from search.ranking import read_cursor
 from web.api import answer
 from web.body import read_object, string, strings, whole
 from web.classify import checked, read_templates
 from web.current import choose_shelf
-from web.params import read_cursor
 from web.terms import Query, json_filter, refine
 
 blueprint = Blueprint("texts", __name__, url_prefix="/api/v1")
