@@ -19,14 +19,11 @@ from search import hugging_face
 from search.architectures import OPENAI_MARKS, describe, misfit, named_by_shapes, openai_cfg
 from search.errors import ModelUnavailable
 from search.formats import Checkpoint, of_config, read_open_clip, require_transformers
-from search.models import BUNDLED, CONFIG_FILE, WEIGHTS_FILES, Hub, local_models
+from search.model_files import damage_of, named_path
+from search.models import BUNDLED, CONFIG_FILE, HUB_PREFIX, WEIGHTS_FILES, Hub, local_models
 from search.settings import BUNDLED_MODEL
 from search.torchscript import is_torchscript
-from search.weights import digest, read_weights
-
-HUB_PREFIX = "hf-hub:"
-SUMS_FILE = "SHA256SUMS"
-"""What comes with the bundled model and says what its files are."""
+from search.weights import read_weights
 
 _SUFFIXES = {".safetensors", ".bin", ".pt", ".pth"}
 
@@ -43,15 +40,11 @@ def find_checkpoint(
     hub = hub or Hub()
     try:
         if name == BUNDLED:
-            return dataclasses.replace(_as_it_came(_in_directory(bundled, hub), bundled), name=BUNDLED)
+            return _bundled(bundled, hub)
+        if path := named_path(name, models=models):
+            return _in_directory(path, hub) if path.is_dir() else _in_file(path, hub)
         if name.startswith(HUB_PREFIX):
             return _on_hub(name, hub)
-        if models and name == Path(name).name and (models / name).is_dir():
-            return _in_directory(models / name, hub)
-        if Path(name).is_dir():
-            return _in_directory(Path(name), hub)
-        if Path(name).exists():
-            return _in_file(Path(name), hub)
         return _of_said_architecture(name, hub) if "@" in name else _in_registry(name, hub)
     except ModelUnavailable as error:
         here = ", ".join(local_models(models=models, hub=hub, bundled=bundled)) or "none"
@@ -92,16 +85,11 @@ def _in_directory(folder: Path, hub: Hub) -> Checkpoint:
     raise ModelUnavailable(f"{folder} holds no {CONFIG_FILE}, no config.json and not one weights file (found: {found})")
 
 
-def _as_it_came(checkpoint: Checkpoint, folder: Path) -> Checkpoint:
-    """The checkpoint, if the files of `folder` are those that its SHA256SUMS lists; ModelUnavailable otherwise."""
-    try:
-        for line in (folder / SUMS_FILE).read_text(encoding="ascii").splitlines():
-            known, name = line.split()
-            if digest(folder / name) != known:
-                raise ModelUnavailable(f"{folder / name} is damaged: fetch it again as it comes with the project")
-    except (OSError, ValueError) as error:
-        raise ModelUnavailable(f"{folder} is damaged ({error}): fetch it again as it comes with the project") from error
-    return checkpoint
+def _bundled(folder: Path, hub: Hub) -> Checkpoint:
+    checkpoint = _in_directory(folder, hub)
+    if damage := damage_of(folder):
+        raise ModelUnavailable(f"{damage}: fetch it again as it comes with the project")
+    return dataclasses.replace(checkpoint, name=BUNDLED)
 
 
 def _weights_in(folder: Path) -> Path:

@@ -13,7 +13,8 @@ from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
 from search import hugging_face, timm_tower
 from search.errors import ModelUnavailable
-from search.weights import INDEX, UNFIT, files_of, short
+from search.model_files import INDEX
+from search.weights import UNFIT, files_of, short
 
 Find = Callable[..., Path | None]
 """The first of these file names that a directory or repository has, None where it has none of them."""

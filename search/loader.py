@@ -49,11 +49,8 @@ class Loader:
 
     def of(self, identity: EncoderIdentity) -> Encoder:
         """The encoder of a collection; without torch where its towers are exported."""
-        if self._takes_onnx(identity.precision):
-            exports = Exports.of(self.cache, identity)
-            way = self._way(exports, identity.precision)
-            if way not in (None, "torch") and (encoder := self._exported(exports, identity, way)):
-                return encoder
+        if self._takes_onnx(identity.precision) and (encoder := self._exported(identity)):
+            return encoder
         return self.named(identity.model, precision=identity.precision)
 
     def named(self, model: str, *, precision: Precision = "fp32") -> Encoder:
@@ -87,9 +84,15 @@ class Loader:
         ways = [way for way in _WAYS[self.purpose] if way in speeds and (way != "torch" or self.runtime == "auto")]
         return max(ways, key=lambda way: speeds[way], default=None)
 
-    def _exported(self, exports: Exports, identity: EncoderIdentity, way: Way) -> Encoder | None:
-        """The towers in ONNX Runtime; None where they are missing or damaged. A single query trusts their sizes."""
-        thorough = self.purpose != "query"
+    def _exported(self, identity: EncoderIdentity) -> Encoder | None:
+        """The towers in ONNX Runtime; None where they are missing, damaged or slower than PyTorch's.
+
+        A single query trusts their sizes.
+        """
+        exports = Exports.of(self.cache, identity)
+        way, thorough = self._way(exports, identity.precision), self.purpose != "query"
+        if way in (None, "torch"):
+            return None
         if any(exports.facts(part, thorough=thorough) is None for part in {"fp32", identity.precision}):
             return None
         return self._open(exports, identity, way)
@@ -101,7 +104,15 @@ class Loader:
         return open_exported(exports, identity, threads=self.threads, apart=apart, once=once)
 
     def _prepared(self, model: str, precision: Precision) -> Encoder:
-        """The fastest, after what is missing is exported and measured."""
+        """The fastest; without torch where it is known which model that is, and its towers are exported.
+
+        Else what is missing is exported and measured.
+        """
+        from search.known_models import KnownModel  # what asks the hub's cache is slow to import
+
+        known = KnownModel.of(model, precision, cache=self.cache, models=self.models)
+        if known and (identity := known.identity) and (encoder := self._exported(identity)):
+            return encoder
         from search.building import build_model
         from search.checkpoints import find_checkpoint
         from search.preparing import prepare
@@ -112,6 +123,9 @@ class Loader:
         exports = Exports.of(self.cache, loaded.identity)
         try:
             identity = prepare(exports, loaded, reference, precision, threads=self.threads, tell=self.tell)
+            if known:
+                with exports.writing():
+                    known.remember(identity)
         except ExportRefused as error:
             if self.runtime == "onnx" or precision == "int8":
                 raise ExportRefused(f"{model} cannot be computed by ONNX Runtime: {error}") from error

@@ -27,6 +27,7 @@ WEIGHTS_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 """The names that hub repositories use, the preferred one first."""
 
 BUNDLED = "bundled"
+HUB_PREFIX = "hf-hub:"
 
 # The hub's errors derive from the HTTPError of whichever client that release uses (httpx, later httpx2).
 _HTTP_ERROR: type[BaseException] = HfHubHTTPError.__mro__[1]
@@ -116,9 +117,17 @@ class Hub:
         return f"{self.url} cannot be reached ({failure})" if failure else None
 
     def cached(self, repo: str, filename: str) -> Path | None:
-        """The file in the cache; the network is not asked."""
-        found = try_to_load_from_cache(repo, filename, cache_dir=self.cache)
+        """The file in the cache; the network is not asked. ModelUnavailable for what is no name of a repository."""
+        try:
+            found = try_to_load_from_cache(repo, filename, cache_dir=self.cache)
+        except HFValidationError as error:
+            raise ModelUnavailable(f"{repo!r} is no name of a hub repository: {error}") from error
         return Path(found) if isinstance(found, str) else None
+
+    def snapshot(self, repo: str) -> Path | None:
+        """The folder in the cache that has the repository's configuration or weights, of the commit that is taken."""
+        names = (CONFIG_FILE, "config.json", *WEIGHTS_FILES)
+        return next((file.parent for name in names if (file := self.cached(repo, name))), None)
 
     def has_model(self, repo: str) -> bool:
         """Whether the repository's weights, under the usual names, are in the cache."""
@@ -135,15 +144,12 @@ class Hub:
 
     def find(self, repo: str, *filenames: str) -> Path | None:
         """Like `fetch`, but None where the repository has none of these files."""
-        try:
-            for filename in filenames:
-                if cached := self.cached(repo, filename):
-                    return cached
-            if problem := self.problem():
-                raise ModelUnavailable(f"{problem}\n{_by_hand(repo)}")
-            return next(filter(None, (self._download(repo, filename) for filename in filenames)), None)
-        except HFValidationError as error:
-            raise ModelUnavailable(f"{repo!r} is no name of a hub repository: {error}") from error
+        for filename in filenames:
+            if cached := self.cached(repo, filename):
+                return cached
+        if problem := self.problem():
+            raise ModelUnavailable(f"{problem}\n{_by_hand(repo)}")
+        return next(filter(None, (self._download(repo, filename) for filename in filenames)), None)
 
     def _download(self, repo: str, filename: str) -> Path | None:
         """The file, downloaded into the cache; None where the repository has no such file."""

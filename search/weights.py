@@ -21,10 +21,8 @@ from safetensors.torch import load_file
 
 from search.errors import ModelUnavailable
 from search.files import file_digest
+from search.model_files import INDEX
 from search.torchscript import is_torchscript, read_torchscript
-
-INDEX = ".index.json"
-"""How the name of a file ends that lists the shards of the weights."""
 
 # What open_clip, timm and PyTorch raise on a configuration or weights that make no model.
 UNFIT = (AssertionError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)

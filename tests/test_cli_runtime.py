@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from indexer.cli import main as indexer
+from search.collection import Collection
 from search.settings import PROJECT
+from search.types import Precision
 from tests.conftest import paint
 from tests.test_checkpoints import save_tiny_clip
 
@@ -60,20 +63,44 @@ def test_a_build_exports_once_and_says_so(place: Path, capsys: pytest.CaptureFix
     assert "(images a second here: torch " in words
 
 
-def test_a_text_is_searched_without_torch(place: Path) -> None:
-    assert build(place, "one") == 0
+def run_light(*words: str) -> tuple[list[str], str, str]:
+    """Lines on stdout, exit code, and which heavy libraries were imported, of a command in a process of its own."""
     program = (
         "import runpy, sys\n"
-        f"sys.argv = ['search', 'a', 'dog', '--collection', {str(place / 'one')!r}, '--paths']\n"
-        "try:\n    runpy.run_module('search', run_name='__main__')\n"
+        f"sys.argv = {list(words)!r}\n"
+        "try:\n    runpy.run_module(sys.argv[0], run_name='__main__')\n"
         "except SystemExit as end:\n    print(end.code)\n"
         "heavy = 'torch', 'torchvision', 'open_clip', 'onnx', 'timm', 'sqlalchemy.orm'\n"
         "print([name for name in heavy if name in sys.modules])\n"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True)
-    *paths, code, imported = done.stdout.splitlines()
+    *lines, code, imported = done.stdout.splitlines()
+    return lines, code, imported
+
+
+def test_a_text_is_searched_without_torch(place: Path) -> None:
+    assert build(place, "one") == 0
+    paths, code, imported = run_light("search", "a", "dog", "--collection", str(place / "one"), "--paths")
     assert sorted(Path(path).name for path in paths) == ["green.png", "red.png"]
     assert (code, imported) == ("0", "[]")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_new_collection_of_a_known_model_is_built_without_torch(
+    place: Path, tmp_path: Path, precision: Precision
+) -> None:
+    assert build(place, f"known-{precision}", "--runtime", "onnx", "--precision", precision) == 0
+    options = ["--model", str(place / "tiny"), "--runtime", "onnx", "--precision", precision]
+    words = ["indexer", "build", str(place / "photos"), *options, "--collection", str(tmp_path / "new")]
+    _, code, imported = run_light(*words)
+    assert (code, imported) == ("0", "[]")
+    with (
+        closing(Collection.open(place / f"known-{precision}")) as known,
+        closing(Collection.open(tmp_path / "new")) as new,
+    ):
+        assert new.identity == known.identity
+        paths = known.catalog.paths()
+        assert new.catalog.bulk.vectors_at(paths) == known.catalog.bulk.vectors_at(paths) != {}
 
 
 def test_int8_is_a_collections_own(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

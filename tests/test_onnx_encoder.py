@@ -166,6 +166,23 @@ def test_a_collections_encoder_is_loaded_without_torch_or_the_model(cache: Path,
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_a_name_is_opened_by_what_is_known_of_it_until_its_weights_change(tmp_path: Path) -> None:
+    folder = save_tiny_clip(tmp_path / "tiny")
+    told: list[str] = []
+    some = loader(tmp_path / "cache", runtime="onnx", tell=told.append)
+    first = some.named(str(folder)).identity
+    told.clear()
+    assert some.named(str(folder)).identity == first
+    weights = next(folder.glob("*.safetensors"))
+    changed = bytearray(weights.read_bytes())
+    changed[-1] ^= 1
+    weights.write_bytes(changed)
+    assert told == []
+    again = some.named(str(folder)).identity
+    assert "exporting" in told[0]
+    assert again == load_encoder(str(folder), device="cpu").identity != first
+
+
 def test_a_damaged_export_is_made_again(copied: Path, reference: TorchEncoder) -> None:
     exports = Exports.of(copied, reference.identity)
     file = exports.part("fp32") / "image.onnx.data"
