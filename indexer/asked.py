@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from indexer.opening import load_by_name, loader_of
 from indexer.scan import scan
 from indexer.stage import LocalStage, MakeStage
 from search.classify import make_classifier
+from search.decoding import note_in
 from search.errors import CollectionError
 from search.index_place import require_place
 from search.kinds import Publication
@@ -76,6 +77,8 @@ def stage_for(arguments: Namespace) -> AbstractContextManager[MakeStage]:
 
 
 def _load_on_worker(loader: Loader, identity: EncoderIdentity, threads: int) -> Encoder:
+    with suppress(OSError):  # a machine whose cache may only be read notes nothing
+        note_in(loader.cache)
     return replace(loader, threads=threads).of(identity)
 
 

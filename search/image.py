@@ -17,6 +17,7 @@ from typing import Any
 
 from PIL import Image, ImageFile
 
+from search.decoding import noted
 from search.errors import BadPicture, UnreadFile
 from search.exif import PILLOW_ERRORS, orientation_of, read_exif, reason_of
 from search.facts import facts_of
@@ -101,16 +102,19 @@ def decode_picture(data: bytes, *, max_pixels: int, short_side: int | None = Non
     A camera's RAW file gives its embedded preview where that is large enough, with the size of the photograph in the
     facts. Safe on several threads: a picture of more than ALONE_PIXELS waits for the other large ones, so that memory
     stays bounded. The decoders of HEIF, AVIF, JPEG 2000 and RAW run in processes of their own, so that what they do to
-    theirs is done to no other; so is that of a `suspect` picture, whatever its format.
+    theirs is done to no other; so is that of a `suspect` picture, whatever its format, and of one that took down a
+    process which notes what it decodes (`search/decoding.py`).
 
     Raises BadPicture: not a picture, broken or truncated, over `max_pixels`, which is checked before any pixel is
     decoded, or one whose decoder crashed or took too long. UnreadFile where no such process can be had.
     """
-    if name := apart_format_of(data) or (_name_of(data) if suspect else None):
-        from search.apart import decode_apart  # when the first such file comes
+    name = apart_format_of(data)
+    with nullcontext(suspect) if name or suspect else noted(data) as suspect:
+        if name := name or (_name_of(data) if suspect else None):
+            from search.apart import decode_apart  # when the first such file comes
 
-        return decode_apart(data, name, max_pixels=max_pixels, short_side=short_side, room=_turn_of)
-    return decode_here(data, max_pixels=max_pixels, short_side=short_side, room=_turn_of)
+            return decode_apart(data, name, max_pixels=max_pixels, short_side=short_side, room=_turn_of)
+        return decode_here(data, max_pixels=max_pixels, short_side=short_side, room=_turn_of)
 
 
 def decode_here(data: bytes, *, max_pixels: int, short_side: int | None, room: Room) -> Picture:

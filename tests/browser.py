@@ -36,7 +36,7 @@ PIPED = (
 
 
 class Browser:
-    """One page of a headless Chromium. `problems` are the errors that its console showed."""
+    """A headless Chromium with one page at a time. `problems` are the errors that its console showed."""
 
     def __init__(self, profile: Path) -> None:
         commands, self._commands = _pipe()
@@ -58,11 +58,22 @@ class Browser:
         self._sent = 0
         self._session: dict[str, str] = {}
         self.problems: list[str] = []
-        target = self.send("Target.createTarget", url="about:blank")["targetId"]
+
+    @contextmanager
+    def page(self) -> Iterator[None]:
+        """Show a page that knows nothing of those before it: no cookies, no cache."""
+        self.problems = []
+        context = self.send("Target.createBrowserContext")
+        target = self.send("Target.createTarget", url="about:blank", **context)["targetId"]
         session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         self._session = {"sessionId": session}
         for domain in ("Page", "Runtime", "Log"):
             self.send(f"{domain}.enable")
+        try:
+            yield
+        finally:
+            self._session = {}
+            self.send("Target.disposeBrowserContext", **context)
 
     def send(self, method: str, **parameters: Any) -> Any:
         """One command of the protocol, and its result."""

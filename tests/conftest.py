@@ -7,6 +7,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import open_clip
@@ -42,6 +43,14 @@ the catalog in SQLite or in PostgreSQL, with FAISS; in PostgreSQL, with Milvus.
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "catalog_url" in metafunc.fixturenames and metafunc.definition.get_closest_marker("storages"):
         metafunc.parametrize("storage", STORAGES, indirect=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Processes that share the tests take whole files, whose fixtures are made once; the files of Milvus together."""
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            item.add_marker(pytest.mark.xdist_group("milvus" if "milvus" in item.path.name else item.path.name))
 
 
 def paint(file: Path, color: str, size: tuple[int, int] = (24, 16)) -> Path:
@@ -126,24 +135,30 @@ def collection(tmp_path: Path, empty: Path, catalog_url: str | None, index_url: 
 def index(collection: Collection, encoder: ColorEncoder) -> Build:
     """Build the collection from folders: `index(folder, ..., stop=event, **options)`."""
 
-    def run(
-        *folders: Path, stop: threading.Event | None = None, exclude: tuple[str, ...] = (), **options: int
-    ) -> Report:
-        roots = [Root(str(folder), exclude) for folder in folders]
-        with collection.writing():
-            followed = collection.catalog.roots()
-            if (follow := merge(followed, roots)[1]) != followed:
-                collection.catalog.follow(follow)
-            return build(
-                collection,
-                roots,
-                lambda: encoder,
-                options=Options(**options),
-                progress=lambda *_: None,
-                stop=stop or threading.Event(),
-            )
+    return partial(build_from, collection, encoder)
 
-    return run
+
+def build_from(
+    collection: Collection,
+    encoder: ColorEncoder,
+    *folders: Path,
+    stop: threading.Event | None = None,
+    exclude: tuple[str, ...] = (),
+    **options: int,
+) -> Report:
+    roots = [Root(str(folder), exclude) for folder in folders]
+    with collection.writing():
+        followed = collection.catalog.roots()
+        if (follow := merge(followed, roots)[1]) != followed:
+            collection.catalog.follow(follow)
+        return build(
+            collection,
+            roots,
+            lambda: encoder,
+            options=Options(**options),
+            progress=lambda *_: None,
+            stop=stop or threading.Event(),
+        )
 
 
 @pytest.fixture
@@ -183,10 +198,14 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
+
+
 @pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Browser]:
-    browser = Browser(tmp_path / "profile")
-    try:
-        yield browser
-    finally:
-        browser.close()
+def browser(chromium: Browser) -> Iterator[Browser]:
+    with chromium.page():
+        yield chromium

@@ -16,8 +16,12 @@ from numpy.typing import NDArray
 from indexer.build import Options, Progress, build
 from indexer.distributed import ray_cluster
 from indexer.report import Report
+from indexer.worker import LoadOnWorker
+from search import apart
 from search.collection import Collection
+from search.decoding import note_in
 from search.types import EncoderIdentity, Root
+from tests import bad_decoders
 from tests.colors import ColorEncoder
 
 
@@ -32,8 +36,22 @@ def load(_identity: EncoderIdentity, _threads: int) -> ColorEncoder:
     return SlowEncoder()
 
 
+def load_with_bad_decoders(cache: Path, _identity: EncoderIdentity, _threads: int) -> ColorEncoder:
+    """A worker with the decoders of tests/bad_decoders.py that notes what it decodes."""
+    bad_decoders.install()
+    apart.WORKER = bad_decoders.WORKER
+    note_in(cache)
+    return ColorEncoder()
+
+
 def ray_build(
-    address: str, directory: Path, folder: Path, *, progress: Progress = lambda *_: None, actors: int | None = None
+    address: str,
+    directory: Path,
+    folder: Path,
+    *,
+    progress: Progress = lambda *_: None,
+    actors: int | None = None,
+    load: LoadOnWorker = load,
 ) -> Report:
     """Two pictures a batch and eight a task, so that there are many of both."""
     encoder = ColorEncoder()

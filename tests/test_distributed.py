@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from search.collection import Collection
 from search.errors import ClusterError
 from search.settings import PROJECT
 from search.verify import verify
+from tests import bad_decoders
 from tests.colors import COLORS
 from tests.conftest import Build, paint
 
@@ -24,7 +27,7 @@ pytest.importorskip("ray", reason="builds on a cluster need ray: pip install 'te
 from ray.cluster_utils import Cluster
 
 from indexer.distributed import pool_of, ray_cluster
-from tests.ray_build import load, ray_build
+from tests.ray_build import load, load_with_bad_decoders, ray_build
 from tests.test_tars import pack
 
 pytestmark = pytest.mark.filterwarnings(
@@ -149,6 +152,19 @@ def test_a_killed_driver_is_run_again_and_goes_on(
     report = ray_build(cluster.address, directory, folder)
     assert report.unchanged == before
     assert opened(directory) == expected
+
+
+def test_a_picture_that_takes_workers_down_is_recorded_and_the_others_are_indexed(
+    tmp_path: Path, cluster: Cluster, photos: Path
+) -> None:
+    """Ray starts a dead worker again, and gives it the same task."""
+    (photos / "crashes.qoi").write_bytes(bad_decoders.picture("crashes", "QOI"))
+    report = ray_build(
+        cluster.address, tmp_path / "there", photos, load=partial(load_with_bad_decoders, tmp_path / "cache")
+    )
+    assert (report.new, report.failed) == (3, 1)
+    found = opened(tmp_path / "there")
+    assert found[str(photos / "crashes.qoi")] == (f"the decoder of QOI crashed (signal {int(signal.SIGSEGV)})",)
 
 
 def committed(directory: Path) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import json
+import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from search.prompts import Label
 from search.vocabulary import make_vocabulary
 from tests.browser import Browser, needs_chromium, running
 from tests.colors import COLORS, ColorEncoder
-from tests.conftest import Build
+from tests.conftest import Build, build_from
 from tests.test_web_api import picture
 from tests.test_web_fetch import PUBLIC, Internet, send
 from web.access import Access
@@ -29,19 +31,21 @@ from web.app import create_app
 pytestmark = needs_chromium
 
 
-@pytest.fixture
-def site(collection: Collection, encoder: ColorEncoder, tmp_path: Path, index: Build) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def site(empty: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a running application with 150 red pictures of all shapes and one of every other color."""
-    photos = tmp_path / "photos"
+    place, encoder = tmp_path_factory.mktemp("site"), ColorEncoder()
+    photos = place / "photos"
     photos.mkdir()
     for number in range(150):
         _paint(photos / f"red-{number}.png", "red", (200 + 20 * (number % 17), 300), number)
     for color in COLORS.keys() - {"red"}:
         _paint(photos / f"{color}.png", color, (320, 240), 0)
-    index(photos)
-    collection.tag(make_vocabulary(encoder, [Label("red"), Label("green"), Label("a street at night")], ["{}"]))
-    with running(create_app([collection], lambda _model: encoder)) as url:
-        yield url
+    with closing(Collection.open(shutil.copytree(empty, place / "collection"))) as collection:
+        build_from(collection, encoder, photos)
+        collection.tag(make_vocabulary(encoder, [Label("red"), Label("green"), Label("a street at night")], ["{}"]))
+        with running(create_app([collection], lambda _model: encoder)) as url:
+            yield url
 
 
 def _paint(file: Path, color: str, size: tuple[int, int], number: int) -> None:
@@ -244,18 +248,20 @@ def test_the_rows_of_the_grid_are_justified(browser: Browser, site: str) -> None
         assert row[-1]["right"] == pytest.approx(full[0][-1]["right"], abs=1)
 
 
-@pytest.fixture
-def copies(collection: Collection, encoder: ColorEncoder, tmp_path: Path, index: Build) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def copies(empty: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a running application with three pictures full of things, and a turned crop of one of them."""
-    folder = tmp_path / "copies"
-    folder.mkdir()
+    place, encoder = tmp_path_factory.mktemp("copies"), ColorEncoder()
+    photos = place / "photos"
+    photos.mkdir()
     for seed in range(3):
-        drawn(np.random.default_rng(seed), (600, 400)).save(folder / f"{seed}.png")
-    Image.open(folder / "1.png").crop((150, 50, 600, 400)).rotate(90, expand=True).save(folder / "part.png")
-    index(folder)
-    assert main(["duplicates", "--collection", str(collection.directory)]) == 0
-    with running(create_app([collection], lambda _model: encoder)) as url:
-        yield url
+        drawn(np.random.default_rng(seed), (600, 400)).save(photos / f"{seed}.png")
+    Image.open(photos / "1.png").crop((150, 50, 600, 400)).rotate(90, expand=True).save(photos / "part.png")
+    with closing(Collection.open(shutil.copytree(empty, place / "collection"))) as collection:
+        build_from(collection, encoder, photos)
+        assert main(["duplicates", "--collection", str(collection.directory)]) == 0
+        with running(create_app([collection], lambda _model: encoder)) as url:
+            yield url
 
 
 OUTLINE = """(() => {
@@ -266,13 +272,11 @@ OUTLINE = """(() => {
 """Where the outline lies on the box of its picture, which is fitted into it."""
 
 
-def test_the_same_picture_is_outlined_apart_and_its_url_can_be_shared(
-    browser: Browser, copies: str, tmp_path: Path
-) -> None:
+def test_the_same_picture_is_outlined_apart_and_its_url_can_be_shared(browser: Browser, copies: str) -> None:
     browser.resize(1280, 900)
     browser.open(f"{copies}/")
     file = io.BytesIO()
-    Image.open(tmp_path / "copies" / "1.png").crop((300, 0, 600, 400)).save(file, "PNG")
+    drawn(np.random.default_rng(1), (600, 400)).crop((300, 0, 600, 400)).save(file, "PNG")
     browser.drop("half.png", file.getvalue())
     browser.wait("location.search.startsWith('?picture=') && document.querySelector('.same .outline')")
     words = "[...document.querySelectorAll('.same li')].map(item => item.querySelector('p').textContent)"

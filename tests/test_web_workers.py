@@ -32,7 +32,14 @@ def served(collection: Collection, *options: str) -> Iterator[tuple[subprocess.P
     """A running server and its URL."""
     words = [sys.executable, "-m", "web", "--collection", str(collection.directory), "--port", "0", *options]
     environ = {**os.environ, "TMPDIR": str(collection.directory.parent)}  # a killed server leaves its uploads there
-    with subprocess.Popen(words, cwd=PROJECT, env=environ, stderr=subprocess.PIPE, text=True) as server:
+    with answering(subprocess.Popen(words, cwd=PROJECT, env=environ, stderr=subprocess.PIPE, text=True)) as server:
+        yield server
+
+
+@contextmanager
+def answering(started: subprocess.Popen[str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server and the URL that it tells first; killed in the end."""
+    with started as server:
         try:
             assert server.stderr
             found = re.search(r"(http://\S+) ", line := server.stderr.readline())

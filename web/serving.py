@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from search.collection import Collection
+from search.decoding import note_in
 from search.errors import SearchError
 from search.loader import Loader
 from search.settings import Settings
@@ -98,6 +99,10 @@ def answer(listener: socket.socket, site: Site, uploads: Path) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a page full of thumbnails queues; that is no warning
 
+    try:
+        note_in(site.cache)
+    except OSError as error:
+        _log.warning("a picture that crashes its decoder may do so again, as it cannot be noted: %s", error)
     loader = Loader(
         purpose="serve",
         cache=site.cache,
