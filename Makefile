@@ -24,8 +24,9 @@ demo: $(INSTALLED)
 	@echo
 	@echo "The search page: $(BIN)/python -m web --collection $(SAMPLE)"
 
+# Two processes share the tests, of which many wait for servers and disks. Each takes whole files (tests/conftest.py).
 test: $(INSTALLED) lint types
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 # Milvus takes some seconds to publish the smallest index; `make test` has a test of each thing that it does.
 test-servers: $(INSTALLED)

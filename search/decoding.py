@@ -1,12 +1,13 @@
 """Pictures that this process decodes -> a file that names each, should a decoder take the process down.
 
-Where nobody knows what comes, as in a server, a content that did so once is told by it: it goes apart from then on.
+In a server nobody knows what comes. A content that did so once is told by its file, and goes apart from then on.
 """
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,11 +18,13 @@ _folder: Path | None = None
 def note_in(cache: Path) -> None:
     """Have this process note in a folder of `cache` what it decodes; all processes with that cache know of it.
 
-    Raises OSError where there can be no such folder.
+    Raises OSError where no such folder can be written to, or its files cannot be locked.
     """
     global _folder
     folder = cache / "decoding"
     folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
     _folder = folder
 
 

@@ -109,12 +109,13 @@ def decode_picture(data: bytes, *, max_pixels: int, short_side: int | None = Non
     decoded, or one whose decoder crashed or took too long. UnreadFile where no such process can be had.
     """
     name = apart_format_of(data)
-    with nullcontext(suspect) if name or suspect else noted(data) as suspect:
-        if name := name or (_name_of(data) if suspect else None):
-            from search.apart import decode_apart  # when the first such file comes
+    with nullcontext(True) if name or suspect else noted(data) as apart:
+        if not apart:
+            return decode_here(data, max_pixels=max_pixels, short_side=short_side, room=_turn_of)
+        from search.apart import decode_apart  # when the first such file comes
 
-            return decode_apart(data, name, max_pixels=max_pixels, short_side=short_side, room=_turn_of)
-        return decode_here(data, max_pixels=max_pixels, short_side=short_side, room=_turn_of)
+        name = name or _name_of(data)
+        return decode_apart(data, name, max_pixels=max_pixels, short_side=short_side, room=_turn_of)
 
 
 def decode_here(data: bytes, *, max_pixels: int, short_side: int | None, room: Room) -> Picture:

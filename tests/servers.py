@@ -93,11 +93,15 @@ class Milvus:
     """A Milvus server in one process, with what the package `milvus` brings. Each index has a name of its own."""
 
     def __init__(self, package: Any, folder: Path, settings: Mapping[str, float]) -> None:
-        port, etcd, peer, self._health = free_ports(4)
-        self.uri = f"http://127.0.0.1:{port}"
         self._folder, self._settings, self._indexes = folder, settings, 0
         self._process: subprocess.Popen[bytes] | None = None
-        config = package.MilvusServerConfig(data_dir=str(folder), proxy_port=port, etcd_port=etcd)
+        config = package.MilvusServerConfig(data_dir=str(folder))
+        listening = [name for name in config.configurable_items if name.endswith("_port")]
+        peer, self._health, *free = free_ports(2 + len(listening))
+        ports = dict(zip(listening, free, strict=True))  # those that it finds itself, another server finds too
+        config.update(**ports)
+        etcd = ports["etcd_port"]
+        self.uri = f"http://127.0.0.1:{ports['proxy_port']}"
         (folder / "etcd.yaml").write_text(
             f"listen-client-urls: http://127.0.0.1:{etcd}\nadvertise-client-urls: http://127.0.0.1:{etcd}\n"
             f"listen-peer-urls: http://127.0.0.1:{peer}\ninitial-advertise-peer-urls: http://127.0.0.1:{peer}\n"
