@@ -153,6 +153,7 @@ def _taken(compared: Operator, date: Date) -> ColumnElement[bool]:
 def _near(near: Near) -> ColumnElement[bool]:
     """Most places are told by sums of degrees, which cost less than the distance."""
     weight, most = near.surely
-    way = func.abs(_LATITUDE - near.latitude) + weight * func.abs(_LONGITUDE - near.longitude)
+    left = (most - func.abs(_LATITUDE - near.latitude)) / weight  # a product may be too small for PostgreSQL
+    surely = func.abs(_LONGITUDE - near.longitude) <= left
     distance_m = GreatCircle(_LATITUDE, _LONGITUDE, near.latitude, near.longitude)
-    return and_(_LATITUDE.between(*near.latitudes), or_(way <= most, distance_m <= near.radius_m))
+    return and_(_LATITUDE.between(*near.latitudes), or_(surely, distance_m <= near.radius_m))
