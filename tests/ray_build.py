@@ -33,7 +33,12 @@ def load(_identity: EncoderIdentity, _threads: int) -> ColorEncoder:
 
 
 def ray_build(
-    address: str, directory: Path, folder: Path, *, progress: Progress = lambda *_: None, actors: int | None = None
+    address: str,
+    directory: Path,
+    folder: Path | str,
+    *,
+    progress: Progress = lambda *_: None,
+    actors: int | None = None,
 ) -> Report:
     """Two pictures a batch and eight a task, so that there are many of both."""
     encoder = ColorEncoder()
@@ -41,6 +46,7 @@ def ray_build(
         collection = Collection.open(directory)
     else:
         collection = Collection.create(directory, encoder.identity)
+    collection.catalog.follow([Root(str(folder))])
     with collection.writing(), ray_cluster(address, actors=actors, gpus=True, load=load) as make_stage:
         return build(
             collection,
