@@ -29,7 +29,7 @@ def absolute(path: str) -> str:
 
 def is_folder(path: str) -> bool:
     """Whether there is a folder; in a store that does not answer there may be."""
-    return kind_of(path) in ("folder", "unknown") if is_url(path) else Path(path).is_dir()
+    return kind_of(path) in ("folder", "unknown") if is_url(path) else os.path.isdir(path)  # noqa: PTH112
 
 
 def may_ask(path: str, roots: Iterable[Root]) -> bool:

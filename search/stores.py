@@ -89,8 +89,10 @@ def list_folder(url: str) -> list[Entry]:
 def read_object(url: str, *, max_bytes: int) -> bytes | int:
     """The bytes of an object, or how many there are where these are more than `max_bytes`. Raises OSError."""
     with _asking(url) as store:
-        size_bytes = store.info(url)["size"]
-        return int(size_bytes) if size_bytes > max_bytes else bytes(store.cat_file(url))
+        size_bytes = int(store.info(url)["size"])
+        if size_bytes > max_bytes:
+            return size_bytes
+        return bytes(store.cat_file(url, start=0, end=size_bytes)) if size_bytes else b""
 
 
 def stat_object(url: str) -> Status:
