@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from indexer import say
@@ -22,7 +24,9 @@ from search.errors import CollectionError
 from search.index_place import require_place
 from search.kinds import Publication
 from search.loader import Loader
+from search.paths import absolute, exists, is_folder
 from search.prompts import Label, templates_of
+from search.stores import is_url, require_store
 from search.tars import is_tar
 from search.types import EncoderIdentity, IndexPolicy, Root
 
@@ -32,11 +36,25 @@ if TYPE_CHECKING:
 
 def root_of(folder: str, arguments: Namespace) -> Root:
     """The folder or the tar file with the rules of its walk. Raises CollectionError for what is neither."""
-    path = os.path.abspath(folder)
-    if not os.path.isdir(path) and not is_tar(path):
-        what = "is a file; name its folder, or a tar file" if os.path.exists(path) else "does not exist"
+    path = absolute(folder)
+    if is_url(path):
+        require_store(path)
+    if not is_folder(path) and not is_tar(path):
+        what = "is a file; name its folder, or a tar file" if exists(path) else "does not exist"
         raise CollectionError(f"{folder} {what}")
     return Root(path, tuple(arguments.exclude), arguments.include_hidden)
+
+
+def files_of(arguments: Namespace) -> frozenset[str] | None:
+    """The files that the list names, a line each; None without a list. Raises OSError where it cannot be read."""
+    if arguments.files_from is None:
+        return None
+    named = sys.stdin.buffer.read() if arguments.files_from == "-" else Path(arguments.files_from).read_bytes()
+    names = (os.fsdecode(line.rstrip(b"\r")) for line in named.split(b"\n"))
+    paths = frozenset(absolute(name) for name in names if name)
+    for url in {path.partition("://")[0]: path for path in paths if is_url(path)}.values():
+        require_store(url)
+    return paths
 
 
 def pictures_of(arguments: Namespace) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +20,7 @@ from indexer.patience import Patience, Tell
 from indexer.plan import Plan, Work, make_plan
 from indexer.report import Report
 from indexer.resolve import Resolver
+from indexer.roots import by_folder, is_listed
 from indexer.stage import LocalStage, MakeStage
 from search.background import BACKGROUND_TEXTS
 from search.changes import Changes
@@ -72,15 +73,16 @@ def build(
     stop: threading.Event,
     make_stage: MakeStage = LocalStage,
     tell: Tell = lambda _: None,
+    only: Set[str] | None = None,
 ) -> Report:
     """Bring the collection up to date with `roots` and publish it; `load_encoder` is called if a file needs it.
 
-    `make_stage` says where files are read and encoded.
+    `make_stage` says where files are read and encoded. With paths in `only`, all others stay as they are known.
 
     The caller holds `collection.writing()`. When `stop` is set the batch in hand is finished and published. Running it
     again, after any end, goes on from there; with nothing changed it writes nothing. `tell` hears of what hangs.
     """
-    return _Build(collection, load_encoder, options, progress, Patience(tell, stop), make_stage).run(roots)
+    return _Build(collection, load_encoder, options, progress, Patience(tell, stop), make_stage, only).run(roots)
 
 
 class _Build:
@@ -92,11 +94,14 @@ class _Build:
         progress: Progress,
         patience: Patience,
         make_stage: MakeStage,
+        only: Set[str] | None,
     ) -> None:
         self._collection = collection
         self._load_encoder = load_encoder
         self._options = options
         self._progress = progress
+        self._only, self._unseen = only, set(only or ())
+        self._asked = by_folder(only or ())
         self._patience, self._stop = patience, patience.stop
         self._in_flight = InFlight(collection.directory / IN_FLIGHT_FILE)
         self._stage = make_stage(self._encoder, options, patience, self._in_flight)
@@ -107,13 +112,12 @@ class _Build:
     def run(self, roots: Sequence[Root]) -> Report:
         started, started_at = time.perf_counter(), datetime.now(UTC).replace(tzinfo=None)
         plans = [self._plan(root) for root in roots]
+        self._tell_of_unseen()
         self._read([work for plan in plans for work in plan.to_read])
         self._recaption([work for plan in plans for work in plan.to_recaption])
         self._sweep(plans)
         if self._options.keypoints:
-            self._report.described = describe(
-                self._collection.catalog.features, self._options, self._patience, self._in_flight
-            )
+            self._report.described = self._describe()
         self._publish()
         if not (self._stop.is_set() or self._report.unreadable):
             self._in_flight.settle()
@@ -125,15 +129,29 @@ class _Build:
         return report
 
     def _plan(self, root: Root) -> Plan:
-        """Walk one root and compare it with its rows."""
-        found = self._patience.scan(root)
+        """Walk one root and compare it with its rows, or that part of both which was asked for."""
         catalog, path = self._collection.catalog, root.path
         known, failures = catalog.known_files(path), catalog.known_failures(path)
+        only = self._only
+        if is_listed(root):
+            only = (by_folder([*known, *failures]) if only is None else self._asked).get(path, set())
+        found = self._patience.scan(root, only)
+        if only is not None:
+            known = {file: row for file, row in known.items() if file in only}
+            failures = {file: failure for file, failure in failures.items() if file in only}
+            self._unseen -= {*known, *(file.stamp.path for file in found.files)}
         max_pixels, suspects = self._options.max_pixels, self._in_flight.suspects
         plan = make_plan(path, found, known, failures, max_pixels=max_pixels, suspects=suspects)
         self._report.unreadable.update(found.unreadable)
         self._report.unchanged += plan.unchanged
         return plan
+
+    def _tell_of_unseen(self) -> None:
+        """Say so of each file that was asked for where there is none, unless it is known where nobody could look."""
+        unreadable = self._report.unreadable
+        for path in sorted(self._unseen - unreadable.keys()):
+            if not path.startswith(tuple(f"{place}/" for place in unreadable)):
+                unreadable[path] = "no picture is there, or the rules of its folder leave it out"
 
     def _read(self, works: Sequence[Work]) -> None:
         """Read, encode and write; then once more those whose known content went in the meantime."""
@@ -180,6 +198,11 @@ class _Build:
                 continue
             self._report.removed += len(gone)
             self._write(Changes(removed=sorted(gone), forgotten_failures=plan.gone_failures))
+
+    def _describe(self) -> int:
+        catalog, silent = self._collection.catalog, self._report.unreadable
+        roots = [root for root in catalog.roots() if root.path not in silent]
+        return describe(catalog.features, roots, self._options, self._patience, self._in_flight)
 
     def _write(self, changes: Changes) -> None:
         if changes:

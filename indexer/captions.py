@@ -8,12 +8,11 @@ import threading
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 from search.errors import BadPicture, UnreadFile
-from search.image import read_file
-from search.tars import stamp_of
+from search.paths import read_file, stamp_of
 
 FOLDER_SIDECAR = "captions.json"
 """One file for a whole folder: {"photo.jpg": "a caption"} or {"photo.jpg": ["a caption", "another"]}."""
@@ -60,16 +59,17 @@ def sidecars_of(name: str, names_in_folder: AbstractSet[str]) -> tuple[str, ...]
     return tuple(candidate for candidate in candidates if candidate in names_in_folder)
 
 
-def read_captions(picture: Path, sidecars: Sequence[str]) -> Captions:
+def read_captions(picture: str, sidecars: Sequence[str]) -> Captions:
     """Read the sidecars of `picture`. A malformed one is a problem beside the captions of the others, never an error.
 
     Captions are on one line each, without duplicates, at most MAX_CAPTIONS of MAX_CAPTION_LENGTH characters.
     """
+    folder, _, name = picture.rpartition("/")
     captions: dict[str, None] = {}
     problems, unread = [], False
     for sidecar in sidecars:
         try:
-            texts = _texts_in(picture.with_name(sidecar), picture.name)
+            texts = _texts_in(f"{folder}/{sidecar}", name)
         except _BadSidecar as error:
             problems.append(f"{sidecar}: {error}")
             unread = unread or error.unread
@@ -80,16 +80,16 @@ def read_captions(picture: Path, sidecars: Sequence[str]) -> Captions:
     return Captions(tuple(captions)[:MAX_CAPTIONS], tuple(problems), unread)
 
 
-def _texts_in(sidecar: Path, name: str) -> list[str]:
-    if sidecar.name == FOLDER_SIDECAR:
+def _texts_in(sidecar: str, name: str) -> list[str]:
+    if sidecar.endswith(f"/{FOLDER_SIDECAR}"):
         return _texts(_captions_by_name(sidecar).get(name))
     text = _text_of(sidecar, MAX_SIDECAR_BYTES)
-    return _texts(_parsed(text)) if sidecar.suffix == ".json" else text.splitlines()
+    return _texts(_parsed(text)) if sidecar.endswith(".json") else text.splitlines()
 
 
-def _captions_by_name(sidecar: Path) -> dict[str, Any]:
+def _captions_by_name(sidecar: str) -> dict[str, Any]:
     try:
-        mtime_ns = stamp_of(str(sidecar)).mtime_ns
+        mtime_ns = stamp_of(sidecar).mtime_ns
     except OSError as error:
         raise _UnreadSidecar(f"cannot be read: {error.strerror}") from error
     with _one_parser:
@@ -100,7 +100,7 @@ def _captions_by_name(sidecar: Path) -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=2)
-def _parsed_folder_sidecar(sidecar: Path, mtime_ns: int) -> dict[str, Any] | str:  # noqa: ARG001 (the cache's key)
+def _parsed_folder_sidecar(sidecar: str, mtime_ns: int) -> dict[str, Any] | str:  # noqa: ARG001 (the cache's key)
     """The captions by picture, or why there are none, which is remembered too: every picture of the folder asks."""
     try:
         captions = _parsed(_text_of(sidecar, MAX_FOLDER_SIDECAR_BYTES))
@@ -111,7 +111,7 @@ def _parsed_folder_sidecar(sidecar: Path, mtime_ns: int) -> dict[str, Any] | str
     return captions if isinstance(captions, dict) else "not an object of captions by file name"
 
 
-def _text_of(sidecar: Path, max_bytes: int) -> str:
+def _text_of(sidecar: str, max_bytes: int) -> str:
     try:
         return read_file(sidecar, max_bytes=max_bytes).decode("utf-8-sig")
     except UnreadFile as error:

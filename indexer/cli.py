@@ -136,8 +136,16 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _build_options(verb: argparse.ArgumentParser, settings: Settings) -> None:
-    verb.add_argument(
-        "folders", nargs="+", metavar="FOLDER", help="a folder of pictures, with all below it, or a tar file of some"
+    pictures = verb.add_mutually_exclusive_group(required=True)
+    pictures.add_argument(
+        "folders",
+        nargs="*",
+        default=[],
+        metavar="FOLDER",
+        help="a folder of pictures, with all below it, one in a store such as s3://bucket/photos, or a tar file",
+    )
+    pictures.add_argument(
+        "--files-from", metavar="LIST", help="just the files that this file names, a path or URL a line; - for stdin"
     )
     model_option(verb, settings)
     walk_options(verb)

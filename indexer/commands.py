@@ -13,14 +13,14 @@ from dataclasses import asdict, replace
 from tqdm import tqdm
 
 from indexer import measure, say, say_measured
-from indexer.asked import index_policy, loader_for, options_of, root_of, stage_for
+from indexer.asked import files_of, index_policy, loader_for, options_of, root_of, stage_for
 from indexer.build import build as run_build
 from indexer.classify_commands import classify as classify
 from indexer.duplicate_commands import duplicates as duplicates
 from indexer.measure import bench as bench
 from indexer.opening import LoadEncoder, load_by_name, loader_of, open_collection, open_or_create
 from indexer.report import Report
-from indexer.roots import drop, merge
+from indexer.roots import drop, merge, merge_files
 from indexer.signals import stop_on_signals
 from indexer.stage import LocalStage, MakeStage
 from indexer.status import facts_of
@@ -30,11 +30,13 @@ from indexer.transfer_commands import import_ as import_
 from indexer.watch import watch as follow_changes
 from search.changes import Changes
 from search.collection import Collection
-from search.errors import BadQuery, CollectionBusy, DiskFull
+from search.errors import BadQuery, CollectionBusy, CollectionError, DiskFull
 from search.exit_codes import INTERRUPTED, NO, OK
 from search.models import MODELS, Hub, local_models
+from search.paths import absolute
 from search.published import check, text_cosines
 from search.settings import Settings
+from search.stores import is_url
 from search.tars import is_tar
 from search.types import Root
 from search.verify import repair
@@ -42,7 +44,7 @@ from search.verify import verify as find_problems
 
 
 def build(arguments: Namespace) -> int:
-    asked = [root_of(folder, arguments) for folder in arguments.folders]
+    asked, files = [root_of(folder, arguments) for folder in arguments.folders], files_of(arguments)
     with stage_for(arguments) as make_stage:
         collection, load = open_or_create(
             arguments.collection,
@@ -53,11 +55,11 @@ def build(arguments: Namespace) -> int:
         )
         with closing(collection), collection.writing():
             followed = collection.catalog.roots()
-            walk, follow = merge(followed, asked)
+            walk, follow = merge(followed, asked) if files is None else merge_files(followed, files)
             if follow != followed:
                 collection.catalog.follow(follow)
             with stop_on_signals() as stop:
-                report = _run(collection, walk, load, arguments, stop, make_stage)
+                report = _run(collection, walk, load, arguments, stop, make_stage, files)
     return _tell(report, arguments)
 
 
@@ -83,7 +85,7 @@ def watch(arguments: Namespace) -> int:
         def update_now() -> bool:
             try:
                 with collection.writing():
-                    report = _run(collection, collection.catalog.roots(), load, arguments, stop)
+                    report = _run(collection, _on_disks(collection), load, arguments, stop)
             except (CollectionBusy, DiskFull) as trouble:
                 return later(str(trouble))
             except OSError as error:
@@ -95,7 +97,9 @@ def watch(arguments: Namespace) -> int:
                 _tell(report, arguments)
             return True
 
-        paths = [root.path for root in collection.catalog.roots()]
+        paths = [root.path for root in _on_disks(collection)]
+        if not paths:
+            raise CollectionError("there is no folder to watch; stores do not tell of changes: run update for them")
         folders = list(dict.fromkeys(os.path.dirname(path) if is_tar(path) else path for path in paths))
         say.note(f"watching {', '.join(folders)}; Ctrl-C ends it")
         follow_changes(folders, update_now, stop)
@@ -123,7 +127,7 @@ def verify(arguments: Namespace) -> int:
 
 def remove(arguments: Namespace) -> int:
     with closing(Collection.open(arguments.collection)) as collection, collection.writing():
-        removed = sum(_remove(collection, os.path.abspath(path)) for path in arguments.paths)
+        removed = sum(_remove(collection, absolute(path)) for path in arguments.paths)
         collection.publish_if_changed()
     say.result(
         {"removed": removed}, f"{removed:,} images are out of the collection; their files are untouched", arguments
@@ -178,6 +182,7 @@ def _run(
     arguments: Namespace,
     stop: threading.Event,
     make_stage: MakeStage = LocalStage,
+    only: frozenset[str] | None = None,
 ) -> Report:
     """One build with a progress bar, if stderr is a terminal."""
     asked = replace(
@@ -195,8 +200,21 @@ def _run(
             bar.update(done - bar.n)
 
         return run_build(
-            collection, roots, load, options=asked, progress=show, stop=stop, make_stage=make_stage, tell=say.note
+            collection,
+            roots,
+            load,
+            options=asked,
+            progress=show,
+            stop=stop,
+            make_stage=make_stage,
+            tell=say.note,
+            only=only,
         )
+
+
+def _on_disks(collection: Collection) -> list[Root]:
+    """The followed folders that tell when they change, as stores do not."""
+    return [root for root in collection.catalog.roots() if not is_url(root.path)]
 
 
 def _tell(report: Report, arguments: Namespace) -> int:

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +14,8 @@ from numpy.typing import NDArray
 from indexer.build import Options
 from indexer.load import ahead
 from search.errors import BadPicture
-from search.image import decode_picture, read_file
+from search.image import decode_picture
+from search.paths import read_file
 
 if TYPE_CHECKING:
     from search.encoder import Encoder
@@ -43,7 +43,7 @@ def encode_files(paths: Iterable[str], encoder: Encoder, options: Options) -> It
 
     def read(path: str) -> tuple[File, NDArray[np.uint8] | None]:
         try:
-            data = read_file(Path(path))
+            data = read_file(path)
             picture = decode_picture(data, max_pixels=options.max_pixels, short_side=options.short_side(encoder))
         except BadPicture as error:
             return File(path, str(error)), None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from indexer.in_flight import InFlight
@@ -11,8 +11,10 @@ from indexer.load import ahead
 from indexer.patience import Patience
 from search.errors import BadPicture
 from search.feature_records import FeatureRecords, Missing
-from search.image import decode_picture, digest_of, read_file
+from search.image import decode_picture, digest_of
 from search.local_features import LONGEST, record_of
+from search.paths import may_ask, read_file
+from search.types import Root
 
 if TYPE_CHECKING:
     from indexer.build import Options
@@ -20,10 +22,13 @@ if TYPE_CHECKING:
 _ROWS_A_TRANSACTION = 256
 
 
-def describe(records: FeatureRecords, options: Options, patience: Patience, in_flight: InFlight) -> int:
+def describe(
+    records: FeatureRecords, roots: Sequence[Root], options: Options, patience: Patience, in_flight: InFlight
+) -> int:
     """How many images have got their local features; those whose files are gone or changed stay without.
 
-    An older release indexed them, or a build that kept none. A stop ends with what is done.
+    An older release indexed them, or a build that kept none. Of stores only those in `roots` are asked. A stop ends
+    with what is done.
     """
 
     def read(image: Missing) -> tuple[int, bytes | None]:
@@ -31,7 +36,7 @@ def describe(records: FeatureRecords, options: Options, patience: Patience, in_f
             return image.id, None
         suspect = image.path in in_flight.suspects
         try:
-            data = read_file(Path(image.path))
+            data = read_file(image.path)
             if digest_of(data) != image.digest:
                 return image.id, None
             with nullcontext() if suspect else in_flight.decoding(image.path):
@@ -43,8 +48,9 @@ def describe(records: FeatureRecords, options: Options, patience: Patience, in_f
         return image.id, record_of(picture.image, options.keypoints)
 
     count, found = 0, dict[int, bytes]()
+    missing = [image for image in records.missing() if may_ask(image.path, roots)]
     workers, waiting = options.workers, patience.waiting
-    for image_id, record in ahead(read, records.missing(), workers=workers, look_ahead=2 * workers, waiting=waiting):
+    for image_id, record in ahead(read, missing, workers=workers, look_ahead=2 * workers, waiting=waiting):
         if record is not None:
             found[image_id] = record
         if len(found) == _ROWS_A_TRANSACTION:

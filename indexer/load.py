@@ -9,7 +9,6 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from pathlib import Path
 from queue import SimpleQueue
 from typing import TypeVar
 
@@ -22,8 +21,9 @@ from indexer.in_flight import InFlight
 from indexer.plan import Work
 from search.changes import FileStamp
 from search.errors import BadPicture, UnreadFile
-from search.image import decode_picture, digest_of, read_file
+from search.image import decode_picture, digest_of
 from search.local_features import record_of
+from search.paths import read_file
 from search.types import Facts
 
 T = TypeVar("T")
@@ -76,7 +76,7 @@ class Reader:
 
     def read(self, work: Work) -> Loaded:
         started = time.perf_counter()
-        path = Path(work.found.stamp.path)
+        path = work.found.stamp.path
         try:
             data = read_file(path)
             digest = digest_of(data)

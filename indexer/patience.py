@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
+from functools import partial
 
 from indexer.load import ahead
 from indexer.plan import Work
@@ -37,7 +38,7 @@ class Patience:
             )
         return not self.stop.is_set()
 
-    def scan(self, root: Root) -> Scan:
+    def scan(self, root: Root, only: Set[str] | None = None) -> Scan:
         """What `indexer.scan` finds; nothing readable where it was stopped while it waited."""
-        walked = ahead(scan, [root], workers=1, look_ahead=1, waiting=self.waiting)
+        walked = ahead(partial(scan, only=only), [root], workers=1, look_ahead=1, waiting=self.waiting)
         return next(walked, Scan(unreadable={root.path: "it did not answer until the run was stopped"}))

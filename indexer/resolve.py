@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +18,8 @@ from indexer.report import Report
 from search.catalog import Catalog
 from search.changes import Caption, Changes, Failure, NewImage, StoredVector
 from search.errors import NoTextTower
+from search.paths import exists, may_ask
 from search.records import Original
-from search.tars import exists
 from search.types import Facts
 
 EncodeTexts = Callable[[Sequence[str]], NDArray[np.float32]]
@@ -52,6 +51,7 @@ class Resolver:
         self.taken: set[int] = set()
         self.again: list[Work] = []
         self._catalog = catalog
+        self._roots = catalog.roots()
         self._encode_texts = encode_texts
         self._report = report
         self._max_pixels = max_pixels
@@ -76,7 +76,7 @@ class Resolver:
         images = self._catalog.images([work.row for work in works if work.row is not None])
         for work in works:
             if work.row is not None and work.row in images:
-                captions = read_captions(Path(work.found.stamp.path), work.found.sidecars)
+                captions = read_captions(work.found.stamp.path, work.found.sidecars)
                 item = Loaded(work, 0.0, captions=captions)
                 self._note_bad_captions([item])
                 if not captions.unread:
@@ -120,7 +120,10 @@ class Resolver:
     def _orphan(self, originals: Sequence[Original]) -> Original | None:
         """A row with this content whose own file is no more: the file was moved."""
         free = (original for original in originals if original.id not in self.taken)
-        return next((original for original in free if not exists(original.path)), None)
+        return next((original for original in free if not self._is_there(original.path)), None)
+
+    def _is_there(self, path: str) -> bool:
+        return may_ask(path, self._roots) and exists(path)
 
     def _note_bad_captions(self, items: Sequence[Loaded]) -> None:
         """A caption file that speaks of a whole folder is told of once."""

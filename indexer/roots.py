@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import glob
-from collections.abc import Sequence
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
+from search.paths import is_folder
 from search.tars import is_tar
 from search.types import Root
+
+ALL = "*"
+"""The rule of a folder of which only files are taken that were named."""
 
 
 def merge(followed: Sequence[Root], asked: Sequence[Root]) -> tuple[list[Root], list[Root]]:
     """Return the roots to walk now and the roots to follow from now on; neither holds a folder within another.
-    A tar file is followed beside the folder that it lies in.
+    A tar file is followed beside the folder that it lies in, and one of which only named files are taken beside those
+    within it.
 
     A folder asked for again keeps its exclusions and gets the new ones. A folder within a followed one is walked alone,
-    by the rules of both; asking for a folder that was excluded takes it in again.
+    by the rules of both; asking for a folder that was excluded takes it in again. One of which only named files were
+    taken is taken whole.
     """
     walk: list[Root] = []
     follow = list(followed)
@@ -23,13 +31,33 @@ def merge(followed: Sequence[Root], asked: Sequence[Root]) -> tuple[list[Root], 
         if outer := next((other for other in follow if _holds(other, root)), None):
             follow[follow.index(outer)] = outer = _readmit(outer, root.path)
             root = _joined(outer, root)
-            if root.path == outer.path:
-                follow[follow.index(outer)] = root
-        else:
+        if outer is None or root.path == outer.path:
             follow = [other for other in follow if not _holds(root, other)] + [root]
         if not any(_holds(other, root) for other in walk):
             walk.append(root)
     return walk, sorted(follow, key=lambda root: root.path)
+
+
+def merge_files(followed: Sequence[Root], files: Iterable[str]) -> tuple[list[Root], list[Root]]:
+    """The same for files that are named: where no followed folder holds the folder of one, that is followed for such
+    files alone, if it is there.
+    """
+    named = [Root(folder, (ALL,)) for folder in sorted(by_folder(files)) if is_folder(folder)]
+    walk = list(dict.fromkeys(next((root for root in followed if _holds(root, one)), one) for one in named))
+    return walk, sorted({*followed, *walk}, key=lambda root: root.path)
+
+
+def by_folder(files: Iterable[str]) -> dict[str, set[str]]:
+    """The files right in each folder that has any."""
+    found = defaultdict[str, set[str]](set)
+    for file in files:
+        found[os.path.dirname(file)].add(file)
+    return found
+
+
+def is_listed(root: Root) -> bool:
+    """Whether only files that were named are taken of the folder."""
+    return ALL in root.exclude
 
 
 def exclusion(root: Root, path: str) -> str:
@@ -47,8 +75,9 @@ def drop(followed: Sequence[Root], path: str) -> list[Root]:
 
 
 def _holds(outer: Root, root: Root) -> bool:
-    """Whether the walk of `outer` sees what `root` is; it enters no tar file."""
-    return _within(root.path, outer.path) and (root.path == outer.path or not is_tar(root.path))
+    """Whether the walk of `outer` sees what `root` is; it enters no tar file, and nothing where files are named."""
+    enters = _within(root.path, outer.path) and not is_listed(outer) and not is_tar(root.path)
+    return enters or root.path == outer.path
 
 
 def _within(path: str, folder: str) -> bool:
@@ -60,5 +89,5 @@ def _readmit(outer: Root, path: str) -> Root:
 
 
 def _joined(outer: Root, root: Root) -> Root:
-    exclude = tuple(dict.fromkeys([*outer.exclude, *root.exclude]))
+    exclude = tuple(dict.fromkeys([*(rule for rule in outer.exclude if rule != ALL), *root.exclude]))
     return Root(root.path, exclude, outer.include_hidden or root.include_hidden)

@@ -1,4 +1,4 @@
-"""A folder or a tar file -> the pictures in it, a file with one `stat`, and the places that could not be read."""
+"""A folder, here or in a store, or a tar file -> the pictures in it, and the places that could not be read."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import fnmatch
 import os
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import accumulate
 
 from indexer.captions import sidecars_of
+from indexer.roots import is_listed
 from search.catalog_place import CATALOG_FILE, CATALOG_URL_FILE
 from search.changes import FileStamp
 from search.image import SUFFIXES
+from search.paths import AnyEntry, entries
+from search.stores import is_url
 from search.tars import SUFFIX as TAR_SUFFIX
 from search.tars import is_tar, list_tar
 from search.types import Root
@@ -42,14 +46,19 @@ class Scan:
     tars: list[str] = field(default_factory=list)
 
 
-def scan(root: Root) -> Scan:
-    """Walk the folder `root.path`, or list the tar file there.
+def scan(root: Root, only: AbstractSet[str] | None = None) -> Scan:
+    """Walk the folder `root.path`, with one `stat` a file, or list the tar file there.
 
     Links are followed, each folder is entered once. Hidden and system folders are skipped unless the root includes
     them, and so are other collections. A path in `unreadable` may hold files that the walk did not see.
+
+    With paths in `only`, no others are taken, and only folders that lead to them are entered. In a folder of which
+    nothing is taken but what was named, no other rule holds for these.
     """
     found = Scan()
-    walk = _Walk(root, found)
+    if only is not None and is_listed(root):
+        root = Root(root.path, include_hidden=True)
+    walk = _Walk(root, found, only)
     if is_tar(root.path):
         walk.list_members()
     else:
@@ -58,9 +67,11 @@ def scan(root: Root) -> Scan:
 
 
 class _Walk:
-    def __init__(self, root: Root, found: Scan) -> None:
+    def __init__(self, root: Root, found: Scan, only: AbstractSet[str] | None) -> None:
         self._root = root
         self._found = found
+        self._only = only
+        self._leading = {folder for path in only or () for folder in _folders_of(path)}
         self._entered: set[tuple[int, int]] = set()
         self._exclude = _matcher(root.exclude)
 
@@ -92,7 +103,7 @@ class _Walk:
         for path, member in listing.members.items():
             folder, _, name = path.rpartition("/")
             levels = zip(path.split("/"), accumulate(path.split("/"), "{}/{}".format), strict=True)
-            if _is_picture(name) and all(self._wanted(*level) for level in levels):
+            if _is_picture(name) and self._may_take(f"{tar}/{path}") and all(self._wanted(*level) for level in levels):
                 sidecars = sidecars_of(name, beside[folder])
                 captions_stamp = len(sidecars) * listing.mtime_ns % 2**63
                 stamp = FileStamp(f"{tar}/{path}", member.size_bytes, listing.mtime_ns, captions_stamp)
@@ -100,21 +111,21 @@ class _Walk:
 
     def _visit(self, folder: str) -> list[str]:
         """Take the pictures of `folder` and return the folders in it."""
-        with os.scandir(folder) as listing:
-            entries = sorted(listing, key=lambda entry: entry.name)
-        if any(entry.name in (CATALOG_FILE, CATALOG_URL_FILE) for entry in entries):
+        listing = sorted(entries(folder), key=lambda entry: entry.name)
+        beside = {entry.name: entry for entry in listing}
+        if not beside.keys().isdisjoint((CATALOG_FILE, CATALOG_URL_FILE)):
             return []
-        wanted = [entry for entry in entries if self._wanted(entry.name, self._below_root(entry.path))]
-        self._found.tars += [entry.path for entry in entries if entry.name.lower().endswith(TAR_SUFFIX)]
-        beside = {entry.name for entry in entries}
-        stamps: dict[str, int] = {}
+        wanted = [entry for entry in listing if self._wanted(entry.name, self._below_root(entry.path))]
+        self._found.tars += [entry.path for entry in listing if entry.name.lower().endswith(TAR_SUFFIX)]
         for entry in wanted:
-            if _is_picture(entry.name) and not entry.is_dir():
-                self._take(entry, sidecars_of(entry.name, beside), stamps)
-        return [entry.path for entry in wanted if entry.is_dir()]
+            if _is_picture(entry.name) and self._may_take(entry.path) and not entry.is_dir():
+                self._take(entry, {name: beside[name] for name in sidecars_of(entry.name, beside.keys())})
+        return [entry.path for entry in wanted if self._leads(entry.path) and entry.is_dir()]
 
     def _enter(self, folder: str) -> bool:
         """Whether `folder` is new to this walk: links may lead to it again."""
+        if is_url(folder):
+            return True
         status = os.stat(folder)
         identity = status.st_dev, status.st_ino
         if identity in self._entered:
@@ -130,28 +141,33 @@ class _Walk:
             return False
         return not (self._exclude and (self._exclude.match(name) or self._exclude.match(below_root)))
 
-    def _take(self, entry: os.DirEntry[str], sidecars: tuple[str, ...], stamps: dict[str, int]) -> None:
+    def _leads(self, folder: str) -> bool:
+        return self._only is None or folder in self._leading
+
+    def _may_take(self, path: str) -> bool:
+        return self._only is None or path in self._only
+
+    def _take(self, entry: AnyEntry, sidecars: Mapping[str, AnyEntry]) -> None:
         try:
             status = entry.stat()
-            captions_stamp = sum(_mtime_ns(entry, sidecar, stamps) for sidecar in sidecars) % 2**63
+            captions_stamp = sum(sidecar.stat().st_mtime_ns for sidecar in sidecars.values()) % 2**63
         except FileNotFoundError:
             return  # gone since the folder was listed, or a link to nowhere
         except OSError as error:
             self._found.unreadable[entry.path] = error.strerror or str(error)
             return
         stamp = FileStamp(entry.path, status.st_size, status.st_mtime_ns, captions_stamp)
-        self._found.files.append(FoundFile(stamp, sidecars))
+        self._found.files.append(FoundFile(stamp, tuple(sidecars)))
+
+
+def _folders_of(path: str) -> Iterator[str]:
+    """The folders around the path, innermost first."""
+    while path := path.rpartition("/")[0]:
+        yield path
 
 
 def _is_picture(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in SUFFIXES
-
-
-def _mtime_ns(entry: os.DirEntry[str], sidecar: str, stamps: dict[str, int]) -> int:
-    """The mtime_ns of a caption file beside `entry`; one that speaks of many pictures is asked for once."""
-    if sidecar not in stamps:
-        stamps[sidecar] = os.stat(os.path.join(os.path.dirname(entry.path), sidecar)).st_mtime_ns
-    return stamps[sidecar]
 
 
 def _matcher(globs: Sequence[str]) -> re.Pattern[str] | None:

@@ -21,6 +21,7 @@ from indexer.resolve import captions_of
 from indexer.stage import Encoded, LocalStage
 from search.changes import StoredVector
 from search.errors import ClusterError, NoTextTower, SearchError
+from search.stores import is_url
 from search.tars import tar_of
 from search.types import EncoderIdentity
 
@@ -74,8 +75,8 @@ def sound(result: Result | SearchError) -> Result:
 
 
 def _is_there(folder: str) -> bool:
-    """Whether there is such a folder; of one in a tar file, whether there is the tar file."""
-    return os.path.isdir(folder) or tar_of(f"{folder}/") is not None
+    """Whether there is such a folder; of one in a tar file, whether there is the tar file. A store is everywhere."""
+    return is_url(folder) or os.path.isdir(folder) or tar_of(f"{folder}/") is not None
 
 
 class Worker:

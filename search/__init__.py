@@ -6,7 +6,7 @@
     collection = Collection.open(Path("data/collections/default"))
     searcher = Searcher(collection, lambda: load_encoder(collection.identity.model))
     for hit in searcher.by_text("a dog in the snow"):
-        print(hit.score, hit.path)
+        print(hit.score, hit.location)
 
 Names are imported when they are first used, so that a command line can answer before torch is loaded.
 """

@@ -201,8 +201,8 @@ def _searcher(collection: Collection, arguments: argparse.Namespace, settings: S
 def _looked_up(arguments: argparse.Namespace, settings: Settings) -> int:
     """Tell of each picture what it is; NO unless all are in the collection."""
     from search.collection import Collection
-    from search.image import read_file
     from search.lookup import by_image
+    from search.paths import read_file
 
     show = arguments.sensitive == SHOW
     found = {}

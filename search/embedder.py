@@ -14,8 +14,9 @@ from PIL.Image import Image
 
 from search.collection import Collection
 from search.errors import BadPicture, BadQuery
-from search.image import SCALED, decode_picture, digest_of, read_file
+from search.image import SCALED, decode_picture, digest_of
 from search.languages import require_read
+from search.paths import read_file
 from search.prompts import prompts
 from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm, unit
 from search.settings import MAX_PIXELS

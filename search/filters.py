@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Select, and_, case, false, func, not_, or_
 from search.expression import Condition, Date, Operator, parse_conditions
 from search.places import Near
 from search.schema import GreatCircle, images, labels, tags, texts
+from search.stores import is_url
 from search.tags import SENSITIVE_IMAGES
 from search.types import Root, Target
 
@@ -133,7 +134,8 @@ def _holds(asked: Condition, roots: Sequence[Root]) -> ColumnElement[bool]:
 def _folders(folder: str, roots: Sequence[Root]) -> list[str]:
     """Where a folder may lie; an absolute one where it says."""
     inner = folder.strip("/")
-    return [folder] if folder.startswith("/") else [f"{root.path.rstrip('/')}/{inner}" for root in roots]
+    absolute = folder.startswith("/") or is_url(folder)
+    return [folder] if absolute else [f"{root.path.rstrip('/')}/{inner}" for root in roots]
 
 
 def _taken(compared: Operator, date: Date) -> ColumnElement[bool]:
@@ -153,6 +155,7 @@ def _taken(compared: Operator, date: Date) -> ColumnElement[bool]:
 def _near(near: Near) -> ColumnElement[bool]:
     """Most places are told by sums of degrees, which cost less than the distance."""
     weight, most = near.surely
-    way = func.abs(_LATITUDE - near.latitude) + weight * func.abs(_LONGITUDE - near.longitude)
+    left = (most - func.abs(_LATITUDE - near.latitude)) / weight  # a product may be too small for PostgreSQL
+    surely = func.abs(_LONGITUDE - near.longitude) <= left
     distance_m = GreatCircle(_LATITUDE, _LONGITUDE, near.latitude, near.longitude)
-    return and_(_LATITUDE.between(*near.latitudes), or_(way <= most, distance_m <= near.radius_m))
+    return and_(_LATITUDE.between(*near.latitudes), or_(surely, distance_m <= near.radius_m))

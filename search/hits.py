@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from search.records import StoredRow
 from search.types import Hit, Target
 
@@ -15,7 +13,7 @@ def hit_of(target: Target, id_: int, score: float, row: StoredRow) -> Hit:
         id=id_,
         score=score,
         image_id=row.image_id,
-        path=Path(row.path),
+        location=row.path,
         facts=row.facts,
         text=row.text,
     )

@@ -1,33 +1,27 @@
-"""A file or its bytes -> upright RGB pixels and facts; whatever cannot be decoded is a BadPicture with its reason."""
+"""The bytes of a file -> upright RGB pixels and facts; whatever cannot be decoded is a BadPicture with its reason."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
-import stat
 import struct
 import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageFile
 
 from search.decoding import noted
-from search.errors import BadPicture, UnreadFile
+from search.errors import BadPicture
 from search.exif import PILLOW_ERRORS, orientation_of, read_exif, reason_of
 from search.facts import facts_of
 from search.raw import RAW_SUFFIXES, Room, is_raw, read_raw
 from search.rgb import SIDEWAYS, rgb_of, turned
 from search.signatures import apart_format_of, formats_of
-from search.tars import read_member
 from search.types import Picture
-
-MAX_FILE_BYTES = 512_000_000
 
 BLOCK_BYTES = 1 << 26
 """Of the pieces that Pillow keeps pixels in. Those of 16 MB, as it has them, the C library may keep for each thread
@@ -50,41 +44,6 @@ SUFFIXES = RAW_SUFFIXES | {f".{name}" for name in _SUFFIXES.split()}
 
 _PILLOW_FILTER: tuple[Any, ...] = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 _alone = threading.Lock()
-
-
-def read_file(path: Path, *, max_bytes: int = MAX_FILE_BYTES) -> bytes:
-    """All bytes of a regular file. A FIFO or a device raises BadPicture at once; UnreadFile may pass by itself."""
-    try:
-        with io.FileIO(path, opener=_open_without_waiting) as file:
-            if not stat.S_ISREG((status := os.fstat(file.fileno())).st_mode):
-                raise BadPicture("not a regular file")
-            if status.st_size > max_bytes:
-                raise BadPicture(f"{_mega(status.st_size)} MB, over the limit of {_mega(max_bytes)} MB for one file")
-            data = file.readall()
-    except NotADirectoryError:
-        data = _read_member(path, max_bytes)
-    except OSError as error:
-        refusal = BadPicture if isinstance(error, IsADirectoryError) else UnreadFile
-        raise refusal(f"cannot be read: {error.strerror or error}") from error
-    if not data:
-        raise BadPicture("empty file")
-    return data
-
-
-def _read_member(path: Path, max_bytes: int) -> bytes:
-    try:
-        data = read_member(str(path), max_bytes=max_bytes)
-    except OSError as error:
-        raise UnreadFile(f"cannot be read: {error.strerror or error}") from error
-    except EOFError as error:
-        raise BadPicture(str(error)) from error
-    if isinstance(data, int):
-        raise BadPicture(f"{_mega(data)} MB, over the limit of {_mega(max_bytes)} MB for one file")
-    return data
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def digest_of(data: bytes) -> bytes:

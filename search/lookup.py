@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Literal
 
 from search.errors import BadQuery
@@ -158,4 +157,4 @@ def _with_digest(searcher: Searcher, digest: bytes) -> list[Original]:
 
 def _hit(copy: Original) -> Hit:
     """The same bytes have the same vector: its score is 1."""
-    return Hit("images", copy.id, 1.0, copy.id, Path(copy.path), copy.facts)
+    return Hit("images", copy.id, 1.0, copy.id, copy.path, copy.facts)

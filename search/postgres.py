@@ -39,6 +39,8 @@ because each schema of a database may hold a catalog."""
 
 _CATALOG = func.hashtext(literal_column("current_schema()"))
 
+_NO_DEGREES = 1e-100
+
 _HOLDER = text(
     "SELECT application_name FROM pg_stat_activity JOIN pg_locks USING (pid) WHERE locktype = 'advisory' AND granted "
     f"AND classid = {_LOCKS} AND objid::int8 = hashtext(current_schema())::int8 & 4294967295 "
@@ -160,12 +162,17 @@ def _engine(place: str) -> Engine:
 def _great_circle(places: GreatCircle, compiler: SQLCompiler, **options: Any) -> str:
     """search.places.great_circle_m in SQL."""
     latitude, longitude, other_latitude, other_longitude = places.clauses
-    north, other_north = func.radians(latitude), func.radians(other_latitude)
+    north, other_north = _radians(latitude), _radians(other_latitude)
     along = func.power(func.sin((other_north - north) * _number(0.5)), _number(2))
-    across = func.power(func.sin(func.radians(other_longitude - longitude) * _number(0.5)), _number(2))
+    across = func.power(func.sin(_radians(other_longitude - longitude) * _number(0.5)), _number(2))
     between = along + func.cos(north) * func.cos(other_north) * across
     least = case((between > _number(1), _number(1)), else_=between)  # LEAST would pass a NULL over
     return compiler.process(_number(2 * EARTH_RADIUS_M) * func.asin(func.sqrt(least)), **options)
+
+
+def _radians(degrees: ColumnElement[float]) -> ColumnElement[float]:
+    """Nothing is left of what is so small that its square, or what it is multiplied by, would be an error."""
+    return func.radians(case((func.abs(degrees) < _number(_NO_DEGREES), _number(0)), else_=degrees))
 
 
 def _number(value: float) -> ColumnElement[float]:

@@ -10,7 +10,8 @@ from PIL.Image import Image
 
 from search.background import BACKGROUND_TEXTS
 from search.errors import ExportRefused
-from search.image import decode_picture, read_file
+from search.image import decode_picture
+from search.paths import read_file
 from search.settings import MAX_PIXELS, SAMPLE
 from search.types import Agreement
 

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from search.errors import ServerError
+from search.paths import read_file
 from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm
 from search.records import Tag
 from search.types import Answer, Facts, Hit, Ranking, TextLength, Wanted
@@ -105,8 +106,6 @@ def _content(term: Term) -> dict[str, Any]:
         case TextTerm(text):
             return {"text": text}
         case ImageTerm(source):
-            from search.image import read_file  # Pillow comes with it, which words do not need
-
             return {"image": base64.b64encode(read_file(source) if isinstance(source, Path) else source).decode()}
         case IdTerm(image_id):
             return {"image_id": image_id}
@@ -129,7 +128,7 @@ def _hit(hit: dict[str, Any]) -> Hit:
         id=hit["id"],
         score=hit["score"],
         image_id=image["id"],
-        path=Path(image["path"]),
+        location=image["path"],
         facts=Facts(**facts, taken_at=taken_at and datetime.fromisoformat(taken_at)),
         text=hit["text"],
         strength=hit["strength"],

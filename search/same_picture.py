@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -13,8 +12,9 @@ from PIL import Image
 from search.alignment import Alignment, Point, align, align_one
 from search.catalog import Catalog
 from search.errors import BadPicture
-from search.image import decode_picture, digest_of, read_file
+from search.image import decode_picture, digest_of
 from search.local_features import LONGEST, Features, mirrored, query_features, record_of, unpacked
+from search.paths import may_ask, read_file
 from search.records import ImageRecord
 from search.settings import KEYPOINTS, MAX_PIXELS
 
@@ -104,16 +104,15 @@ def verify(
     found: dict[int, Verified | None] = dict.fromkeys(rows)
     for id_ in records:
         image = unpacked(records[id_])
-        found[id_] = _verified(
-            query, rows[id_], image, query.align(image, (flipped or {}).get(id_)), partial(catalog.digest, id_)
-        )
+        digest = partial(_digest, catalog, id_, rows[id_])
+        found[id_] = _verified(query, rows[id_], image, query.align(image, (flipped or {}).get(id_)), digest)
     return found
 
 
 def _records(catalog: Catalog, rows: Mapping[int, ImageRecord]) -> dict[int, bytes]:
     found = catalog.features.of(list(rows))
     for id_, row in rows.items():
-        if id_ not in found and (image := _original(row, partial(catalog.digest, id_), LONGEST)):
+        if id_ not in found and (image := _original(row, partial(_digest, catalog, id_, row), LONGEST)):
             found[id_] = record_of(image, KEYPOINTS)
     return found
 
@@ -152,11 +151,15 @@ def _same_pixels(query: QueryPicture, row: ImageRecord, digest: Digest) -> bool:
     return original is not None and np.array_equal(np.asarray(query.image), np.asarray(original))
 
 
+def _digest(catalog: Catalog, image_id: int, row: ImageRecord) -> bytes | None:
+    """Of the file of an image; None where nobody shall look for it."""
+    return catalog.digest(image_id) if may_ask(row.path, catalog.roots()) else None
+
+
 def _original(row: ImageRecord, digest: Digest, short_side: int | None) -> Image.Image | None:
     """The picture of the file that was indexed, None where that is gone or another by now."""
     try:
-        data = read_file(Path(row.path))
-        if digest_of(data) != digest():
+        if not (expected := digest()) or digest_of(data := read_file(row.path)) != expected:
             return None
         return decode_picture(data, max_pixels=MAX_PIXELS, short_side=short_side).image
     except BadPicture:

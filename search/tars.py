@@ -1,20 +1,19 @@
 """A tar file -> its members by name, and the bytes of one.
 
 `/shards/00000.tar/000000012.jpg` names a member: a path that goes on below a file, where no file system has anything.
-Such a path is read wherever a path of a file is (`search.image.read_file`), so what reads pictures knows of no tars.
+Such a path is read wherever a path of a file is (`search.paths.read_file`), so what reads pictures knows of no tars.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import stat
 import tarfile
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from errno import EISDIR, ENOENT, ENOTDIR
+from errno import ENOENT, ENOTDIR
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -92,31 +91,11 @@ def read_member(path: str, *, max_bytes: int) -> bytes | int:
     return data
 
 
-def stamp_of(path: str) -> Stamp:
-    """The stamp of a regular file or of a member of a tar file. Raises OSError."""
-    try:
-        status = Path(path).stat()
-    except NotADirectoryError:
-        tar = _tar(path)
-        listing = list_tar(tar)
-        return Stamp(_member(listing, tar, path).size_bytes, listing.mtime_ns)
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError(EISDIR, "not a regular file", path)
-    return Stamp(status.st_size, status.st_mtime_ns)
-
-
-def exists(path: str) -> bool:
-    """Whether there is a file or a member at the path, or a link that leads to none."""
-    try:
-        Path(path).lstat()
-    except NotADirectoryError:
-        try:
-            stamp_of(path)
-        except OSError:
-            return False
-    except (OSError, ValueError):  # ValueError: a NUL in a path
-        return False
-    return True
+def stamp_of_member(path: str) -> Stamp:
+    """The stamp of a member of a tar file. Raises OSError."""
+    tar = _tar(path)
+    listing = list_tar(tar)
+    return Stamp(_member(listing, tar, path).size_bytes, listing.mtime_ns)
 
 
 def _tar(path: str) -> str:

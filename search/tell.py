@@ -17,7 +17,7 @@ Form = Literal["words", "json", "paths"]
 
 def hit_lines(answer: Answer, form: Form) -> list[str]:
     if form == "paths":
-        return [str(hit.path) for hit in answer.hits]
+        return [hit.location for hit in answer.hits]
     if form == "words":
         return [_hit(hit) for hit in answer.hits]
     tags = answer.tags
@@ -29,7 +29,7 @@ def lookup_lines(found: Mapping[Path, Sequence[Candidate]], form: Form) -> list[
     """Of each file the images that are the same picture; in JSON every candidate."""
     same = {file: [one for one in candidates if one.is_same] for file, candidates in found.items()}
     if form == "paths":
-        return [str(one.hit.path) for candidates in same.values() for one in candidates]
+        return [one.hit.location for candidates in same.values() for one in candidates]
     if form == "words":
         return [line for file, candidates in found.items() for line in _lookup(file, candidates, same[file])]
     rows = [
@@ -41,12 +41,12 @@ def lookup_lines(found: Mapping[Path, Sequence[Candidate]], form: Form) -> list[
 
 def _hit(hit: Hit) -> str:
     text, alike = f"  {hit.text}" if hit.text else "", f"  (+{len(hit.alike)} alike)" if hit.alike else ""
-    return f"{hit.score:.4f}  id:{hit.image_id:<7} {hit.path}{text}{alike}"
+    return f"{hit.score:.4f}  id:{hit.image_id:<7} {hit.location}{text}{alike}"
 
 
 def _lookup(file: Path, candidates: Sequence[Candidate], same: Sequence[Candidate]) -> list[str]:
     if same:
-        return [f"{one.verdict:16}  id:{one.hit.image_id:<7} {one.hit.path}  is {file}{_edit(one)}" for one in same]
+        return [f"{one.verdict:16}  id:{one.hit.image_id:<7} {one.hit.location}  is {file}{_edit(one)}" for one in same]
     untold = any(one.verdict == "unverified" for one in candidates)
     return [f"{'cannot tell' if untold else 'not here':16}  {'':10} {file}"]
 

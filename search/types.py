@@ -173,7 +173,7 @@ class TextLength:
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """A folder that a collection follows (an absolute path), and how it is walked."""
+    """A folder that a collection follows (an absolute path, or a URL), and how it is walked."""
 
     path: str
     exclude: tuple[str, ...] = ()
@@ -222,16 +222,21 @@ class Hit:
     id: int
     score: float
     image_id: int
-    path: Path
+    location: str
     facts: Facts
     text: str | None = None
     strength: float | None = None
     alike: tuple[int, ...] = ()
 
+    @property
+    def path(self) -> Path:
+        """Of a file. An object in a store has only its URL, in `location`."""
+        return Path(self.location)
+
     def to_dict(self) -> dict[str, Any]:
         """The hit as JSON values; `taken_at` in ISO 8601."""
         values = dataclasses.asdict(self)
-        values["path"] = str(self.path)
+        values["path"] = values.pop("location")
         taken_at = self.facts.taken_at
         values["facts"]["taken_at"] = taken_at.isoformat() if taken_at else None
         return values

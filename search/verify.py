@@ -18,7 +18,7 @@ from search.exact_index import ExactIndex
 from search.exports import Exports
 from search.fact_columns import FactColumns
 from search.index import unit_rows
-from search.tars import exists
+from search.paths import exists
 from search.types import TARGETS, IndexPolicy, Target, is_followed
 
 

@@ -47,7 +47,7 @@ def load_with_bad_decoders(cache: Path, _identity: EncoderIdentity, _threads: in
 def ray_build(
     address: str,
     directory: Path,
-    folder: Path,
+    folder: Path | str,
     *,
     progress: Progress = lambda *_: None,
     actors: int | None = None,
@@ -59,6 +59,7 @@ def ray_build(
         collection = Collection.open(directory)
     else:
         collection = Collection.create(directory, encoder.identity)
+    collection.catalog.follow([Root(str(folder))])
     with collection.writing(), ray_cluster(address, actors=actors, gpus=True, load=load) as make_stage:
         return build(
             collection,

@@ -14,7 +14,7 @@ from indexer.captions import MAX_CAPTION_LENGTH, MAX_CAPTIONS, Captions, read_ca
 
 
 def captions_of(folder: Path, name: str = "photo.jpg") -> Captions:
-    return read_captions(folder / name, sidecars_of(name, {entry.name for entry in folder.iterdir()}))
+    return read_captions(f"{folder}/{name}", sidecars_of(name, {entry.name for entry in folder.iterdir()}))
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_large_folder_file_is_parsed_once(tmp_path: Path) -> None:
     (tmp_path / "captions.json").write_text(json.dumps({name: [f"caption of {name}"] * 5 for name in names}))
     start = time.monotonic()
     for name in names[:2_000]:
-        assert read_captions(tmp_path / name, ["captions.json"]).captions == (f"caption of {name}",)
+        assert read_captions(f"{tmp_path}/{name}", ["captions.json"]).captions == (f"caption of {name}",)
     assert time.monotonic() - start < 5
 
 
@@ -120,7 +120,7 @@ def test_a_malformed_sidecar_is_a_problem_beside_the_other_captions(
 
 def test_a_sidecar_that_is_gone_or_no_file_is_a_problem(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "photo.txt")
-    result = read_captions(tmp_path / "photo.jpg", ["photo.txt", "photo.json", "captions.json"])
+    result = read_captions(f"{tmp_path}/photo.jpg", ["photo.txt", "photo.json", "captions.json"])
     gone = "cannot be read: No such file or directory"
     problems = ("photo.txt: not a regular file", f"photo.json: {gone}", f"captions.json: {gone}")
     assert result == Captions((), problems, unread=True)

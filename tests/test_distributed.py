@@ -119,6 +119,15 @@ def test_shards_on_a_cluster_are_what_their_folder_is(
     assert found == {Path(path).name: values[1:] for path, values in expected.items() if "/even/" in path}
 
 
+def test_a_store_is_read_by_the_machines_of_a_cluster(
+    tmp_path: Path, cluster: Cluster, folder: Path, expected: Content
+) -> None:
+    report = ray_build(cluster.address, tmp_path / "there", f"file://{folder}")
+    assert (report.new + report.copied, report.failed, report.unreadable) == (89, 1, {})
+    found = {path.removeprefix("file://"): values[1:] for path, values in opened(tmp_path / "there").items()}
+    assert found == {path: values[1:] for path, values in expected.items()}
+
+
 def test_nothing_is_lost_or_there_twice_when_a_machine_dies(
     tmp_path: Path, cluster: Cluster, folder: Path, expected: Content
 ) -> None:

@@ -13,6 +13,7 @@ from search.changes import Changes, FileStamp, NewImage
 from search.collection import Collection
 from search.exact_index import ExactIndex
 from search.filters import Filter
+from search.places import great_circle_m
 from search.query import TextTerm
 from search.searcher import Searcher
 from search.types import Facts, Root
@@ -158,6 +159,23 @@ def test_what_is_near_is_found_wherever_on_the_earth(collection: Collection) -> 
             near = Filter.parse(f"near:{center[0]},{center[1]},{radius_km}km")
             expected = np.flatnonzero(angles * 6371.0088 <= radius_km) + 1
             assert collection.catalog.matching(near, "images").tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("tiny", [5e-324, 1e-310, 1e-225, 1e-160, 1e-99, 1e-17])
+def test_no_degree_is_too_small(collection: Collection, tiny: float) -> None:
+    vectors = unit_rows(np.full((1, 3), 50.0))
+    places = [(0, 0), (tiny, tiny), (0, -tiny), (90, tiny), (-90, 0)]
+    images = [
+        NewImage(FileStamp(f"/{number}", 1, 1), bytes(32), Facts(1, 1, "PNG", latitude=north, longitude=east), *vectors)
+        for number, (north, east) in enumerate(places)
+    ]
+    collection.catalog.apply(Changes(added=images))
+    for north, east in [*places, (-tiny, 1), (90, 180)]:
+        for radius_m in (1e-9, 1, 200_000, 20_016_000):
+            near = Filter.parse(f"near:{north},{east},{radius_m}m")
+            meters = [great_circle_m(*place, north, east) for place in places]
+            expected = [number for number, far in enumerate(meters, 1) if far <= radius_m]
+            assert collection.catalog.matching(near, "images").tolist() == expected
 
 
 def test_a_place_of_which_half_is_known_is_not_near(collection: Collection) -> None:

@@ -28,7 +28,8 @@ DECODE_ALL = """
 import json, resource, sys, time
 from pathlib import Path
 from search.errors import BadPicture
-from search.image import decode_picture, read_file
+from search.image import decode_picture
+from search.paths import read_file
 
 folder, address_bytes = sys.argv[1:]
 resource.setrlimit(resource.RLIMIT_AS, (int(address_bytes), int(address_bytes)))

@@ -19,7 +19,8 @@ import pytest
 from PIL import ExifTags, Image, ImageChops, ImageCms, ImageOps, ImageStat, TiffImagePlugin
 
 from search.errors import BadPicture
-from search.image import SCALED, SUFFIXES, decode_picture, digest_of, read_file
+from search.image import SCALED, SUFFIXES, decode_picture, digest_of
+from search.paths import read_file
 from search.types import Facts, Picture
 
 PROJECT = Path(__file__).resolve().parents[1]

@@ -72,6 +72,7 @@ HOMES = {
     },
     "psycopg": {"search/copy_rows.py"},
     "pymilvus": {"search/milvus_server.py", "search/milvus_collection.py"},
+    "fsspec": {"search/stores.py"},
     "grpc": {"search/milvus_server.py"},
     "alembic": {"search/migrate.py", "search/migrations/"},
     "flask": {"web/"},

@@ -147,8 +147,8 @@ def test_pages_of_diverse_hits_have_every_hit_once(searcher: Searcher, crowded: 
 def test_a_page_looks_so_far_and_no_further_and_the_next_goes_on_from_there() -> None:
     same, count = np.array([1, 0, 0, 0], np.float32), REACH + 500
     facts = Facts(1, 1, "PNG")
-    ranked = [(Hit("images", place + 1, 1.0, place + 1, Path("a"), facts), same) for place in range(count)]
-    ranked.append((Hit("images", count + 1, 0.0, count + 1, Path("b"), facts), same[::-1]))
+    ranked = [(Hit("images", place + 1, 1.0, place + 1, "a", facts), same) for place in range(count)]
+    ranked.append((Hit("images", count + 1, 0.0, count + 1, "b", facts), same[::-1]))
     asked = []
 
     def first(wanted: int) -> list[Ranked]:

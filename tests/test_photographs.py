@@ -16,7 +16,8 @@ from PIL import ExifTags, Image
 from indexer.cli import main as indexer
 from search.collection import Collection
 from search.encoder import load_encoder
-from search.image import decode_picture, read_file
+from search.image import decode_picture
+from search.paths import read_file
 from search.searcher import Searcher
 from search.torch_encoder import TorchEncoder
 from tests.test_image import STORED

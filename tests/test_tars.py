@@ -15,9 +15,9 @@ import pytest
 
 from indexer.cli import main
 from search.collection import Collection
-from search.image import read_file
+from search.paths import exists, read_file, stamp_of
 from search.settings import PROJECT
-from search.tars import exists, list_tar, stamp_of
+from search.tars import list_tar
 from search.verify import verify
 from tests.colors import ColorEncoder
 from tests.conftest import Build, paint

@@ -8,11 +8,11 @@ from pathlib import Path
 from flask import Blueprint, Response, current_app, request, send_file, send_from_directory
 from werkzeug.exceptions import NotFound
 
-from search.errors import BadPicture
-from search.image import decode_picture, read_file
+from search.errors import BadPicture, UnreadFile
+from search.image import decode_picture
+from search.paths import is_plain_file, read_file, stamp_of
 from search.records import ImageRecord
 from search.settings import MAX_PIXELS
-from search.tars import stamp_of, tar_of
 from search.thumbnail import thumbnail as shrink
 from search.types import is_followed
 from web import places
@@ -53,7 +53,7 @@ def original(image_id: int) -> Response:
     try:
         response = _as_it_is(record, mimetype) if mimetype and not tells_place else _converted(record)
     except BadPicture as error:
-        raise NotFound(f"the picture with the id {image_id} cannot be shown: {error}") from error
+        raise _not_shown(image_id, error) from error
     response.headers["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'; sandbox"
     return response
 
@@ -69,7 +69,7 @@ def thumbnail(image_id: int, size: int) -> Response:
     try:
         data = shelf.thumbnails.get(image_id, record, size)
     except BadPicture as error:
-        raise NotFound(f"the picture with the id {image_id} cannot be shown: {error}") from error
+        raise _not_shown(image_id, error) from error
     key = key_of(image_id, record)
     response = send_file(io.BytesIO(data), mimetype="image/webp", etag=f"{key}-{size}")
     if key.startswith(request.args.get("v") or "-"):
@@ -87,25 +87,29 @@ def upload(key: str) -> Response:
     return response
 
 
+def _not_shown(image_id: int, error: BadPicture) -> NotFound:
+    """Where a file was to be read from, and why it was not, is nobody else's affair."""
+    reason = "its file cannot be read" if isinstance(error, UnreadFile) else error
+    return NotFound(f"the picture with the id {image_id} cannot be shown: {reason}")
+
+
 def _as_it_is(record: ImageRecord, mimetype: str) -> Response:
-    file = Path(record.path)
     try:
         stamp = stamp_of(record.path)
         etag = f"{stamp.mtime_ns:x}-{stamp.size_bytes:x}"
-        content = io.BytesIO(read_file(file)) if tar_of(record.path) else file
-        return send_file(content, mimetype=mimetype, download_name=_safe_name(file), etag=etag)
+        content = record.path if is_plain_file(record.path) else io.BytesIO(read_file(record.path))
+        return send_file(content, mimetype=mimetype, download_name=_safe_name(record.path), etag=etag)
     except OSError as error:
-        raise BadPicture(f"cannot be read: {error.strerror}") from error
+        raise UnreadFile(f"cannot be read: {error.strerror}") from error
 
 
 def _converted(record: ImageRecord) -> Response:
-    file = Path(record.path)
-    picture = decode_picture(read_file(file), max_pixels=MAX_PIXELS)
+    picture = decode_picture(read_file(record.path), max_pixels=MAX_PIXELS)
     data = shrink(picture.image, CONVERTED_PIXELS, encoding="JPEG")
-    name = f"{Path(_safe_name(file)).stem}.jpg"
+    name = f"{Path(_safe_name(record.path)).stem}.jpg"
     return send_file(io.BytesIO(data), mimetype="image/jpeg", download_name=name)
 
 
-def _safe_name(file: Path) -> str:
+def _safe_name(path: str) -> str:
     """The file's name without what would break a header."""
-    return "".join(character for character in readable(file.name) if character.isprintable())
+    return "".join(character for character in readable(path.rpartition("/")[2]) if character.isprintable())

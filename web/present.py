@@ -11,8 +11,8 @@ from functools import cached_property
 from pathlib import PurePath
 from typing import Any
 
+from search.paths import stamp_of
 from search.records import ImageRecord, Tag
-from search.tars import stamp_of
 from search.types import EncoderIdentity, Facts, Hit, Root, is_followed
 from web.library import Shelf
 from web.places import shown
@@ -98,9 +98,9 @@ def tiles_of_hits(shelf: Shelf, hits: Iterable[Hit], *, captions: bool = True) -
     return [
         Tile(
             id=hit.image_id,
-            record=ImageRecord(str(hit.path), hit.facts),
-            path=relative_path(str(hit.path), roots),
-            has_picture=is_followed(str(hit.path), roots),
+            record=ImageRecord(hit.location, hit.facts),
+            path=relative_path(hit.location, roots),
+            has_picture=is_followed(hit.location, roots),
             captions=described.get(hit.image_id, ()),
             tags=tags.get(hit.image_id, ()),
             score=hit.score,

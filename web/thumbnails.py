@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from search.image import SCALED, decode_picture, read_file
+from search.image import SCALED, decode_picture
+from search.paths import read_file
 from search.records import ImageRecord
 from search.seals import with_checksum, without_checksum
 from search.settings import MAX_PIXELS
@@ -76,7 +77,7 @@ def render(record: ImageRecord, size: int) -> bytes:
     with _making:
         sides = record.facts.width, record.facts.height
         short_side = max(1, SCALED * size * min(sides) // max(sides)) if all(sides) else None
-        picture = decode_picture(read_file(Path(record.path)), max_pixels=MAX_PIXELS, short_side=short_side)
+        picture = decode_picture(read_file(record.path), max_pixels=MAX_PIXELS, short_side=short_side)
         return thumbnail(picture.image, size)
 
 

@@ -164,7 +164,7 @@ def _captions(folder: Path) -> Run:
         def read(data: bytes) -> None:
             (folder / name).write_bytes(data)
             os.utime(folder / name, ns=(0, next(stamps)))  # what was parsed is remembered by its time
-            found = read_captions(picture, [name])
+            found = read_captions(str(picture), [name])
             assert len(found.captions) <= MAX_CAPTIONS
             assert all(0 < len(text) <= MAX_CAPTION_LENGTH and text.encode() for text in found.captions)
 
