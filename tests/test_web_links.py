@@ -33,6 +33,6 @@ def test_links_are_those_of_flask(
             "self": url_for("api.image", image_id=17),
             "page": url_for("pages.image", image_id=17),
             "original": url_for("media.original", image_id=17),
-            "thumbnails": [url_for("media.thumbnail", image_id=17, size=size, v=tile.key) for size in (448, 1280)],
+            "thumbnails": [url_for("media.thumbnail", image_id=17, size=size, v=tile.key) for size in (448, 1280, 2048)],
         }
         assert ("collection=" in links["page"]) == (name is not None)
