@@ -29,8 +29,8 @@ class Page:
     """Some hits of a query. `next` asks for those that follow, None where there are none.
 
     `matched` says, with the first page, whether one of its hits is a match and not only near; None with further pages
-    and where the collection is too small to say. `length` is that of the longest text that was asked, of which the model
-    may read the beginning only; None without a text.
+    and where the collection is too small to say. `length` is that of the longest text asked, of which the model may
+    read the beginning only; None without a text.
     """
 
     hits: list[Hit]

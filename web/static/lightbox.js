@@ -56,7 +56,7 @@ export function prepareLightbox(dialog) {
     document.title = title;
     const link = links()[place];
     link.focus({ preventScroll: true });
-    link.scrollIntoView({ block: "nearest" });
+    requestAnimationFrame(() => link.scrollIntoView({ block: "nearest" })); // the browser goes to where it was opened
   }
 
   previous.addEventListener("click", () => move(-1));
