@@ -33,7 +33,10 @@ def result(facts: dict[str, Any], words: str, arguments: Namespace) -> None:
 
 def report(done: Report) -> str:
     counts = ("new", "changed", "moved", "copied", "recaptioned", "unchanged", "removed", "failed")
-    lines = [", ".join(f"{getattr(done, name):,} {name}" for name in counts if getattr(done, name) or name == "new")]
+    counted = {name: getattr(done, name) for name in counts}
+    lines = [", ".join(f"{count:,} {name}" for name, count in counted.items() if count or name == "new")]
+    if not (any(counted.values()) or done.unreadable or done.interrupted):
+        lines.append("there is no picture in what was looked through")
     if done.encoded:
         lines.append(
             f"{done.encoded:,} through the model in {done.seconds:.1f} s, {done.images_per_second:.1f} images/s; "
@@ -68,7 +71,7 @@ def status(facts: dict[str, Any]) -> str:
         + ("" if facts["published"] else "; not up to date: run python -m indexer update"),
         f"on disk     {sizes}",
         *(f"folder      {root['path']}" + _rules(root) for root in facts["roots"]),
-        *(f"run         {run['started_at']}  {_run(run['report'])}" for run in facts["runs"]),
+        *(f"run         {run['started_at'][:19]}  {_run(run['report'])}" for run in facts["runs"]),
         f"failures    {len(facts['failures'])}",
         *(f"            {failure['path']}: {failure['reason']}" for failure in facts["failures"][:SHOWN]),
     ]

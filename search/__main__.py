@@ -42,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     _remark(answer)
+    for path in filter(_names_a_file, arguments.query):
+        _note(f"{path} was searched for as words; the picture is ./{path}")
     _write(hit_lines(answer, _form(arguments)))
     return OK if answer.hits else NO
 
@@ -223,6 +225,11 @@ def _remark(answer: Answer) -> None:
         _note(f"the text has {answer.length.tokens} tokens; the model reads the first {answer.length.context} of them")
     if answer.hits and answer.matched is False:
         _note("nothing here is a clear match; these are the nearest")
+
+
+def _names_a_file(words: str) -> bool:
+    """Whether a path was perhaps meant, which lacks the beginning that tells paths from words."""
+    return not words.startswith(("./", "/", "~/")) and os.path.isfile(words)  # noqa: PTH113 - any length is no error
 
 
 def _note(text: str) -> None:

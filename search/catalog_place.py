@@ -28,7 +28,9 @@ def open_catalog(directory: Path, url: str | None) -> Catalog:
     and CollectionNotFound where there is none.
     """
     if not (place := catalog_place(directory)):
-        raise CollectionNotFound(f"no collection in {directory}; make one: python -m indexer build FOLDER")
+        raise CollectionNotFound(
+            f"no collection in {directory}; make one: python -m indexer build FOLDER --collection {directory}"
+        )
     if url not in (None, place):
         raise CollectionError(
             f"the catalog of {directory} is {place}, not {url}: leave --catalog out to go on with it, or name another "

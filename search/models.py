@@ -241,7 +241,7 @@ def choose_auto(*, has_gpu: bool, local: Container[str], hub_problem: Callable[[
 
 def _bundled_notice(wanted: str, problem: str) -> str:
     return f"""\
-NOTICE: this collection is made with the small bundled model: no pretrained model is on this machine,
+NOTICE: the small bundled model is used: no pretrained model is on this machine,
 and {problem}. The bundled model has learned from drawn scenes only:
 ON PHOTOGRAPHS ITS RESULTS ARE POOR. When there is a network, build anew with a model that knows photographs:
     python -m indexer build FOLDER --model {wanted} --collection NEW_DIR

@@ -28,9 +28,9 @@ Ranked = tuple[Hit, Vectors]
 class Page:
     """Some hits of a query. `next` asks for those that follow, None where there are none.
 
-    `matched` says, with the first page, whether its best hit is a match and not only the nearest that there is; None
-    with further pages and where the collection is too small to say. `length` is that of the longest text that was
-    asked, of which the model may read the beginning only; None without a text.
+    `matched` says, with the first page, whether one of its hits is a match and not only near; None with further pages
+    and where the collection is too small to say. `length` is that of the longest text asked, of which the model may
+    read the beginning only; None without a text.
     """
 
     hits: list[Hit]
@@ -97,7 +97,6 @@ def in_time(ranked: Sequence[Ranked], sort: Sort) -> list[Ranked]:
 
 
 def is_match(best: Sequence[Hit]) -> bool | None:
-    """Whether the first of the hits, nearest first, is a match."""
-    if not best:
-        return False
-    return None if best[0].strength is None else best[0].strength >= MATCH
+    """Whether one of the hits is a match: the first need not be the strongest, since strengths are not what ranks."""
+    strengths = [hit.strength for hit in best if hit.strength is not None]
+    return max(strengths) >= MATCH if strengths else None if best else False

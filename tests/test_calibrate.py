@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from search.background import BACKGROUND_TEXTS
-from search.calibrate import FEWEST, Calibrator
+from search.calibrate import FEWEST, MATCH, Calibrator
 from search.changes import Changes, FileStamp, NewImage
 from search.collection import Collection
+from search.paging import is_match
 from search.query import IdTerm, TextTerm, VectorTerm
 from search.searcher import Searcher
 from search.types import EncoderIdentity, Facts
@@ -80,6 +83,12 @@ def test_a_text_with_a_picture_matches_and_one_without_does_not(shown: Searcher)
     assert strongest[0] > 0.9 > 0.6 > strongest[1]
     assert sum(page.matched is False for page in absent) > 25
     assert all(page.hits for page in absent)
+
+
+def test_one_match_is_enough_whatever_comes_before_it(shown: Searcher) -> None:
+    hits = shown.page([TextTerm("nothing 0")], k=3).hits
+    weak, strong = (replace(hits[0], strength=strength) for strength in (MATCH - 0.01, MATCH))
+    assert [is_match(some) for some in ([weak], [weak, strong], [strong, weak])] == [False, True, True]
 
 
 def test_a_strength_is_the_logistic_of_the_centered_cosine_in_spreads(shown: Searcher, space: Space) -> None:

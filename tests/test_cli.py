@@ -67,6 +67,26 @@ def test_a_folder_becomes_searchable_by_picture(run: Runner, built: dict[str, An
     assert found["hits"][0]["score"] == pytest.approx(1, abs=1e-3)
 
 
+def test_words_that_name_a_file_are_told_from_its_picture(
+    run: Runner, built: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    name = sorted(folder.iterdir())[0].name
+    run(search, name)
+    assert run.err.endswith(f"{name} was searched for as words; the picture is ./{name}\n")
+    run(search, f"./{name}")
+    assert "as words" not in run.err
+
+
+def test_a_folder_without_pictures_is_told(run: Runner, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert run(indexer, "build", empty, "--model", "bundled") == (
+        0,
+        "0 new\nthere is no picture in what was looked through\n",
+    )
+
+
 def test_paths_are_printed_a_line_each(run: Runner, built: dict[str, Any], folder: Path) -> None:
     code, out = run(search, "a picture", "--paths")
     assert code == 0

@@ -85,6 +85,23 @@ def test_a_query_is_typed_and_a_picture_looked_at(browser: Browser, site: str) -
     assert browser.problems == []
 
 
+def test_the_lightbox_goes_on_where_the_page_ends(browser: Browser, site: str) -> None:
+    browser.open(f"{site}/search?q=red")
+    links = "[...document.querySelectorAll('.tile a')]"
+    count = browser.run(f"{links}.length")
+    browser.run(f"{links}[{count - 1}].click()")
+    browser.wait(f"document.querySelector('dialog[open] article h1') && {links}.length > {count}")
+    browser.press("ArrowRight")
+    name = browser.run(f"{links}[{count}].querySelector('.name').textContent")
+    browser.wait(f"document.querySelector('dialog article h1').textContent === {json.dumps(name)}")
+    assert browser.run("location.search") == "", "the URL is that of the picture"
+    browser.press("Escape")
+    browser.wait(f"!document.querySelector('dialog').open && document.activeElement === {links}[{count}]")
+    browser.wait(f"location.search === '?q=red&k=' + {links}.length")
+    assert browser.run(f"{links}[{count}].getBoundingClientRect().top < innerHeight")
+    assert browser.problems == []
+
+
 @pytest.mark.parametrize("how", ["paste", "drop", "choose"])
 def test_a_picture_is_given_in_three_ways(browser: Browser, site: str, how: str) -> None:
     browser.open(f"{site}/")

@@ -16,6 +16,7 @@ from web.app import create_app
 from web.current import choose_shelf
 from web.links import Links
 from web.present import Tile
+from web.thumbnails import SIZES
 
 
 @pytest.mark.parametrize("name", [None, "an other & more"])
@@ -33,6 +34,6 @@ def test_links_are_those_of_flask(
             "self": url_for("api.image", image_id=17),
             "page": url_for("pages.image", image_id=17),
             "original": url_for("media.original", image_id=17),
-            "thumbnails": [url_for("media.thumbnail", image_id=17, size=size, v=tile.key) for size in (448, 1280)],
+            "thumbnails": [url_for("media.thumbnail", image_id=17, size=size, v=tile.key) for size in SIZES],
         }
         assert ("collection=" in links["page"]) == (name is not None)

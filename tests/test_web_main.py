@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -36,7 +37,7 @@ def test_help_answers_without_anything_heavy() -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--collection", "nowhere"], "no collection in nowhere; make one: python -m indexer build FOLDER"),
+        (["--collection", "nowhere"], "make one: python -m indexer build FOLDER --collection nowhere"),
         (["--host", "0.0.0.0"], "give a --token-file"),
         (["--host", "example.org"], "give a --token-file"),
         (["--token-file", "nowhere"], "cannot read a token from nowhere"),
@@ -59,6 +60,16 @@ def test_an_address_that_cannot_be_used_is_told(collection: Collection, capsys: 
     options = ["--collection", str(collection.directory), "--host", "192.0.2.1", "--insecure"]
     assert main(options) == 2
     assert "cannot listen on 192.0.2.1 port 8000" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_told_with_what_to_do(
+    collection: Collection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["--collection", str(collection.directory), "--port", str(port)]) == 2
+    told = f"cannot listen on 127.0.0.1 port {port}: Address already in use; give another, or --port 0 for a free one"
+    assert capsys.readouterr().err == f"error: {told}\n"
 
 
 @pytest.mark.parametrize("options", [["--port", "65536"], ["--port", "-1"], ["--threads", "0"]], ids=" ".join)

@@ -141,11 +141,11 @@ def test_the_page_shows_every_operation_and_shape(client: FlaskClient) -> None:
     assert "curl http://localhost/api/v1/collections" in html
 
 
-def test_links_on_the_page_lead_to_its_own_shapes(client: FlaskClient) -> None:
+def test_links_on_the_page_lead_to_its_own_operations_and_shapes(client: FlaskClient) -> None:
     html = client.get("/api").get_data(as_text=True)
-    targets = set(re.findall(r'href="#(\w+)"', html)) - {"main"}
-    assert targets
-    assert targets <= set(re.findall(r'id="(\w+)"', html))
+    targets = set(re.findall(r'href="#([^"]+)"', html)) - {"main"}
+    assert {"get-search", "Hits"} <= targets
+    assert targets <= set(re.findall(r'id="([^"]+)"', html))
 
 
 def test_every_page_leads_to_the_page_of_the_api(client: FlaskClient) -> None:

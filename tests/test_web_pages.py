@@ -97,6 +97,10 @@ def test_a_picture_that_is_no_longer_held_is_asked_for_again(client: FlaskClient
     assert "give it again" in page(client, "/search?picture=0123456789ab", 400)
 
 
+def test_words_that_were_refused_can_be_mended_in_the_box(client: FlaskClient) -> None:
+    assert 'name="q" value="&lt;blue&gt;"' in page(client, "/search?q=<blue>&sort=best", 400)
+
+
 def test_a_file_that_is_no_picture_is_refused(client: FlaskClient) -> None:
     answer = client.post("/search", data={"image": (io.BytesIO(b"no picture"), "a.png")})
     assert answer.status_code == 400

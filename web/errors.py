@@ -10,6 +10,7 @@ from werkzeug.exceptions import BadRequest, HTTPException
 
 from search.errors import BadPicture, BadQuery, CollectionError, ModelUnavailable, SearchError
 from web.fetch import BadUrl
+from web.params import Asked
 
 _log = logging.getLogger(__name__)
 
@@ -65,4 +66,5 @@ def http_error(error: HTTPException) -> ResponseReturnValue:
 def _answer(status: int, code: str, message: str) -> ResponseReturnValue:
     if request.path.startswith("/api/"):
         return body(status, code, message), status
-    return render_template("error.html", status=status, message=message), status
+    asked = Asked(q=request.args.get("q", ""))  # to be mended in the box, not typed again
+    return render_template("error.html", status=status, message=message, asked=asked), status

@@ -151,10 +151,7 @@ def status() -> str:
 
 def _examples(tiles: list[Tile]) -> list[str]:
     """Captions of the pictures that are shown, one of each picture, if they are short enough to be a query."""
-    captions = (
-        next((text for text in tile.captions if len(text) in _EXAMPLE_LENGTH), None)
-        for tile in tiles[:: len(tiles) // EXAMPLES or 1]
-    )
+    captions = (next((text for text in tile.captions if len(text) in _EXAMPLE_LENGTH), None) for tile in tiles)
     found = [text.rstrip(" .") for text in captions if text]
     return found[:EXAMPLES] or list(GENERAL_EXAMPLES)
 

@@ -89,7 +89,7 @@ HITS: dict[str, Schema] = {
     "k": whole(minimum=1),
     "matched": {
         "type": ["boolean", "null"],
-        "description": "whether the best hit is a match; null on further pages and where it cannot be told",
+        "description": "whether a hit is a match; null on further pages and where it cannot be told",
     },
     "truncated": TRUNCATED,
     "tokens": maybe(whole("of the longest text asked; null without one")),

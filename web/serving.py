@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -152,7 +153,9 @@ def _listen(host: str, port: int) -> socket.socket:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family)
     except OSError as error:
-        raise CannotListen(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+        free = "; give another, or --port 0 for a free one" if error.errno == errno.EADDRINUSE else ""
+        raise CannotListen(f"cannot listen on {host} port {port}: {why}{free}") from error
 
 
 def _url(listener: socket.socket) -> str:

@@ -17,8 +17,8 @@ from search.seals import with_checksum, without_checksum
 from search.settings import MAX_PIXELS
 from search.thumbnail import thumbnail
 
-SIZES = (448, 1280)
-"""Longest side in pixels: for the grid, and for one picture on the screen."""
+SIZES = (448, 1280, 2048)
+"""Longest side in pixels: for the grid, and for one picture on a screen, or on one with finer pixels."""
 
 _SWEPT = 1_000
 """Files whose images are asked for at once."""

@@ -4,7 +4,7 @@ export function prepareLightbox(dialog) {
   const content = dialog.querySelector(".lightbox-content");
   const previous = dialog.querySelector(".previous");
   const next = dialog.querySelector(".next");
-  let links = [];
+  let list;
   let place = 0;
   let title = document.title;
   let latest = 0;
@@ -13,19 +13,25 @@ export function prepareLightbox(dialog) {
     const link = event.target.closest("main a[data-image]");
     if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
     event.preventDefault();
-    links = [...link.closest("ul, ol").querySelectorAll("a[data-image]")];
+    list = link.closest("ul, ol");
     title = document.title;
     history.pushState({ lightbox: true }, "", link.href);
     dialog.showModal();
-    show(links.indexOf(link));
+    show(links().indexOf(link));
   });
+
+  // Asked anew each time: further pages come while one looks.
+  const links = () => [...list.querySelectorAll("a[data-image]")];
 
   async function show(wanted) {
     place = wanted;
+    const link = links()[place];
+    const following = links()[place + 1];
+    link.scrollIntoView({ block: "nearest" }); // the page follows, so that the next one loads in time
     previous.disabled = place === 0;
-    next.disabled = place === links.length - 1;
+    next.disabled = !following && !document.querySelector("[data-more]");
     const request = ++latest;
-    const article = await load(links[place].href);
+    const article = await load(link.href);
     if (request !== latest || !dialog.open) return;
     if (!article) {
       location.reload();
@@ -33,22 +39,24 @@ export function prepareLightbox(dialog) {
     }
     content.replaceChildren(article);
     document.title = article.querySelector("h1").textContent;
-    if (links[place + 1]) fetchQuietly(links[place + 1].href);
+    const ahead = following && (await load(following.href));
+    if (ahead) document.importNode(ahead.querySelector("img")); // its picture is fetched, too
   }
 
   function move(step) {
-    const wanted = place + step;
-    if (wanted < 0 || wanted >= links.length) return;
-    history.replaceState({ lightbox: true }, "", links[wanted].href);
-    show(wanted);
+    const link = links()[place + step];
+    if (!link) return;
+    history.replaceState({ lightbox: true }, "", link.href);
+    show(place + step);
   }
 
   function close() {
     dialog.close();
     content.replaceChildren();
     document.title = title;
-    links[place].focus({ preventScroll: true });
-    links[place].scrollIntoView({ block: "nearest" });
+    const link = links()[place];
+    link.focus({ preventScroll: true });
+    requestAnimationFrame(() => link.scrollIntoView({ block: "nearest" })); // the browser goes to where it was opened
   }
 
   previous.addEventListener("click", () => move(-1));

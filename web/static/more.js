@@ -3,6 +3,7 @@
 const NEAR = "800px";
 
 export function prepareMore(main) {
+  let shown = 0;
   const watcher = new IntersectionObserver((entries) => entries.forEach(come), { rootMargin: NEAR });
 
   function come(entry) {
@@ -25,7 +26,8 @@ export function prepareMore(main) {
     if (fresh) list.append(...fresh.children);
     const more = page.querySelector(".more");
     main.querySelector(".more").replaceWith(...(more ? [more] : []));
-    remember(list.children.length);
+    shown = list.children.length;
+    remember(shown);
     watch();
   }
 
@@ -35,12 +37,14 @@ export function prepareMore(main) {
   }
 
   watch();
+  window.addEventListener("popstate", () => shown && remember(shown));
 }
 
-// A reload and the back button show as much again, as far as one request may ask.
+// A reload and the back button show as much again, as far as one request may ask. Under the lightbox the URL is that of a
+// picture: the page's own is changed when it comes back.
 function remember(shown) {
   const url = new URL(location.href);
-  if (url.searchParams.has("after")) return;
+  if (history.state?.lightbox || url.searchParams.has("after")) return;
   url.searchParams.set("k", Math.min(shown, 1000));
   history.replaceState(history.state, "", url);
 }
