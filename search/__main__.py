@@ -176,7 +176,7 @@ def _searched(arguments: argparse.Namespace, settings: Settings) -> Answer:
             _note(f"{directory} holds no {arguments.target} yet")
         elif not page.hits and not where.show_sensitive and collection.catalog.tags.hidden(arguments.target):
             _note("what has a sensitive tag is left out; --sensitive show takes it in")
-        tags = collection.catalog.tags.of([hit.image_id for hit in page.hits])
+        tags = collection.catalog.tags.of([hit.image_id for hit in page.hits], page.state)
         return Answer(page.hits, tags, page.matched, page.length)
 
 
