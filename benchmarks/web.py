@@ -154,6 +154,7 @@ def stages(connection: http.client.HTTPConnection) -> dict[str, tuple[float, flo
 def show_stages(before: dict[str, tuple[float, float]], after: dict[str, tuple[float, float]]) -> None:
     """Mean times between two looks."""
     means = {name: (after[name][0] - before[name][0]) / (after[name][1] - before[name][1]) for name in after}
+    means["all but encode"] = means["whole request"] - means["encode"]
     print("    in the server, means: " + ", ".join(f"{name} {1000 * mean:.1f} ms" for name, mean in means.items()))
 
 

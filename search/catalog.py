@@ -127,7 +127,10 @@ class Catalog:
             return EncoderIdentity.from_json(self._scalar(select(state.c.encoder)))
 
     def state(self) -> State:
-        return State(*self._rows(statements.STATE)[0])
+        rows = self._rows(statements.STATE)
+        known = sorted(row[4:] for row in rows if row.path is not None)
+        followed = tuple(Root(path, tuple(exclude), hidden) for path, exclude, hidden in known)
+        return State._make((*rows[0][:4], followed))
 
     def publication(self) -> tuple[int, dict[str, Any] | None]:
         """The live generation and what was noted with it."""
@@ -175,7 +178,7 @@ class Catalog:
 
     def roots(self) -> list[Root]:
         """The followed folders, by path."""
-        return [Root(path, tuple(exclude), hidden) for path, exclude, hidden in sorted(self._rows(statements.ROOTS))]
+        return list(self.state().roots)
 
     def failures(self) -> list[tuple[str, str, datetime]]:
         """Path, reason and when, by path."""

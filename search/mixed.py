@@ -45,7 +45,8 @@ def page(
     hits = _merged(images.hits, texts.hits)[:k]
     is_all = len(hits) == len(images.hits) + len(texts.hits) and not images.next and not texts.next
     after_these = Cursors(_moved(of_both.images, hits, "images"), _moved(of_both.texts, hits, "texts"))
-    return Page(hits, None if is_all else after_these, _matched(images.matched, texts.matched), images.length)
+    matched = _matched(images.matched, texts.matched)
+    return Page(hits, None if is_all else after_these, matched, images.length, images.state)
 
 
 def _merged(images: Sequence[Hit], texts: Sequence[Hit]) -> list[Hit]:

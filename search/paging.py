@@ -15,6 +15,7 @@ from search.errors import BadQuery
 from search.grouping import REACH, Groups, groups_from, leaders
 from search.index import Vectors
 from search.ranking import Cursor, Cursors
+from search.records import State
 from search.types import Hit, TextLength
 
 Sort = Literal["relevance", "newest", "oldest"]
@@ -30,13 +31,14 @@ class Page:
 
     `matched` says, with the first page, whether one of its hits is a match and not only near; None with further pages
     and where the collection is too small to say. `length` is that of the longest text asked, of which the model may
-    read the beginning only; None without a text.
+    read the beginning only; None without a text. `state` is that of the catalog that named the index.
     """
 
     hits: list[Hit]
     next: Cursor | Cursors | None
     matched: bool | None
     length: TextLength | None
+    state: State | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from search.changes import StoredVector
-from search.types import Facts
+from search.types import Facts, Root
 
 DECODER = "the decoder of"
 """How the reason of a failure begins where the process of search/apart.py ended that had the picture."""
@@ -29,12 +29,15 @@ class KnownFailure(NamedTuple):
 
 
 class State(NamedTuple):
-    """How often vectors changed, the live generation of the indexes, the changes that it covers; how often tags did."""
+    """How often vectors changed, the live generation of the indexes, the changes that it covers; how often tags did;
+    the followed folders, by path.
+    """
 
     changes: int
     generation: int
     published_changes: int
     tag_changes: int
+    roots: tuple[Root, ...] = ()
 
     @property
     def tag_version(self) -> tuple[int, int]:

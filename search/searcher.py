@@ -138,7 +138,7 @@ class Searcher:
         with _TURNS:
             found, more, best = self._paged(asked, order, k, where, after)
         matched = is_match([hit for hit, _ in best]) if after is None else None
-        return Page([hit for hit, _ in found[:k]], more, matched, self._longest(terms))
+        return Page([hit for hit, _ in found[:k]], more, matched, self._longest(terms), asked.live[1])
 
     def _paged(
         self, asked: _Asked, order: Order, k: int, where: Filter, after: Cursor | None

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import BindParameter, Column, Executable, Select, Table, bindparam, null, select
+from sqlalchemy import BindParameter, Column, Executable, Select, Table, bindparam, null, select, true
 
 from search.records import State
 from search.schema import images, labels, roots, state, tags, texts
-from search.types import Facts, Target
+from search.types import Facts, Root, Target
 
 TABLES: dict[Target, Table] = {"images": images, "texts": texts}
 VECTOR: dict[Target, tuple[Column[Any], Column[Any]]] = {
@@ -25,9 +25,12 @@ FACTS = [images.c[fact.name] for fact in fields(Facts)]
 
 _IDS: BindParameter[int] = bindparam("ids", expanding=True)
 
-STATE: Select[Any] = select(*(state.c[name] for name in State._fields))
+STATE: Select[Any] = select(
+    *(state.c[name] for name in State._fields if name != "roots"), *(roots.c[root.name] for root in fields(Root))
+).outerjoin_from(state, roots, true())
+"""A row for each followed folder, or one without."""
+
 TAG_VERSION = select(state.c.tag_changes, state.c.generation)
-ROOTS = select(roots.c.path, roots.c.exclude, roots.c.include_hidden)
 
 IMAGES: Select[Any] = select(images.c.id, images.c.path, *FACTS).where(images.c.id.in_(_IDS))
 TEXTS = select(texts.c.id, texts.c.text, texts.c.image_id).where(texts.c.id.in_(_IDS))

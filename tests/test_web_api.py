@@ -11,12 +11,15 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 from PIL import Image
+from sqlalchemy import event
 
 from search.collection import Collection
 from search.errors import ModelUnavailable
+from search.prompts import Label
 from search.query import TextTerm
 from search.searcher import Searcher
 from search.types import EncoderIdentity, Root
+from search.vocabulary import make_vocabulary
 from tests.colors import COLORS, ColorEncoder
 from tests.conftest import Build, paint
 from web.app import MAX_UPLOAD_BYTES, create_app
@@ -45,6 +48,27 @@ def names(answer: Any) -> list[str]:
 def id_of(client: FlaskClient, color: str) -> int:
     image_id: int = client.get("/api/v1/search", query_string={"q": color}).get_json()["hits"][0]["image"]["id"]
     return image_id
+
+
+def test_a_text_asks_the_catalog_twice_and_once_more_where_images_have_tags(
+    client: FlaskClient, collection: Collection, encoder: ColorEncoder
+) -> None:
+    statements: list[str] = []
+
+    @event.listens_for(collection.catalog._engine, "before_cursor_execute")
+    def note(_connection: object, _cursor: object, statement: str, *_others: object) -> None:
+        statements.append(statement.partition(",")[0])
+
+    def tags(asked: list[str]) -> list[list[str]]:
+        client.get("/api/v1/search?q=red&k=2")  # what is kept until tags change is read
+        statements.clear()
+        found = client.get("/api/v1/search?q=red&k=2").get_json()["hits"]
+        assert statements == asked
+        return [[tag["name"] for tag in hit["image"]["tags"]] for hit in found]
+
+    assert tags(["SELECT state.changes", "SELECT images.id"]) == [[], []]
+    collection.tag(make_vocabulary(encoder, (Label("red"), Label("blue")), ["{}"]))
+    assert tags(["SELECT state.changes", "SELECT images.id", "SELECT tags.image_id"])[0] == ["red"]
 
 
 def test_a_text_finds_its_picture_first(client: FlaskClient) -> None:

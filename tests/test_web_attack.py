@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import socket
 import threading
@@ -120,7 +121,8 @@ def test_a_chunked_body_without_end_is_refused(attacked: Attacked) -> None:
     with attacked.connect() as client:
         client.sendall(CHUNKED)
         answer = _send_until_answered(client, piece, 8_000)
-    assert b" 413 " in answer.split(b"\r\n")[0]
+    assert answer.startswith(b"HTTP/1.1 413 Request Entity Too Large\r\n")
+    assert _error_in(answer) == (413, "request_entity_too_large")
     assert attacked.serves_others()
     assert attacked.megabytes("VmHWM") < before + 300
 
@@ -130,7 +132,20 @@ def test_a_line_of_a_chunked_body_without_end_is_refused(attacked: Attacked, bef
     with attacked.connect() as client:
         client.sendall(CHUNKED + before)
         answer = _send_until_answered(client, b"1" * 65_536, 1_000)
-    assert b" 400 " in answer.split(b"\r\n")[0]
+    assert _error_in(answer) == (400, "bad_request")
+
+
+def test_what_waitress_refuses_has_the_error_body_of_the_api_and_of_pages_a_message(attacked: Attacked) -> None:
+    for path, mimetype in (("/api/v1/embed", b"application/json"), ("/search", b"text/plain; charset=utf-8")):
+        with attacked.connect() as client:
+            client.sendall(b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999999\r\n\r\n" % path.encode())
+            answer = b"".join(iter(lambda: client.recv(65_536), b""))
+        assert answer.startswith(b"HTTP/1.1 413 ")
+        assert b"Content-Type: " + mimetype + b"\r\n" in answer
+        assert b"X-Content-Type-Options: nosniff\r\n" in answer
+    with attacked.connect() as client:
+        client.sendall(b"no request\r\n\r\n")
+        assert client.recv(65_536).startswith(b"HTTP/1.0 400 Bad Request\r\n")
 
 
 def test_bodies_together_are_bounded() -> None:
@@ -172,6 +187,12 @@ def _answered(environ: WSGIEnvironment, start_response: StartResponse) -> list[b
     """Says how long the body is."""
     start_response("200 OK", [])
     return [str(len(environ["wsgi.input"].read())).encode()]
+
+
+def _error_in(answer: bytes) -> tuple[int, str]:
+    """Its status and code, of an answer of the API."""
+    error = json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
+    return error["status"], error["code"]
 
 
 def _send_until_answered(client: socket.socket, piece: bytes, times: int) -> bytes:

@@ -27,13 +27,16 @@ def test_links_are_those_of_flask(
     other = Collection.create(tmp_path / "an other & more", encoder.identity)
     app = create_app([collection, other], lambda _model: encoder)
     tile = Tile(17, ImageRecord("/a/b.jpg", Facts(4000, 3000, "JPEG")), "b.jpg", has_picture=True)
-    with app.test_request_context("/"):
-        choose_shelf(name)
-        links = Links().of(tile)
-        assert links == {
-            "self": url_for("api.image", image_id=17),
-            "page": url_for("pages.image", image_id=17),
-            "original": url_for("media.original", image_id=17),
-            "thumbnails": [url_for("media.thumbnail", image_id=17, size=size, v=tile.key) for size in SIZES],
-        }
-        assert ("collection=" in links["page"]) == (name is not None)
+    for root, query in (("", ""), ("/{under}", ""), ("", "?sensitive=show")):
+        with app.test_request_context(f"/{query}", base_url=f"http://localhost{root}"):
+            choose_shelf(name)
+            links = Links().of(tile)
+            assert links == {
+                "self": url_for("api.image", image_id=17),
+                "page": url_for("pages.image", image_id=17),
+                "original": url_for("media.original", image_id=17),
+                "thumbnails": [url_for("media.thumbnail", image_id=17, size=size, v=tile.key) for size in SIZES],
+            }
+            assert links["self"].startswith(f"{root}/api/v1/images/17")
+            assert ("collection=" in links["page"]) == (name is not None)
+            assert ("sensitive=" in links["page"]) == bool(query)

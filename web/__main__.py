@@ -15,8 +15,10 @@ from search.settings import Settings
 from search.types import RUNTIMES
 from web.access import LOOPBACK_NAMES, MIN_TOKEN_LENGTH, Access, is_token
 
-THREADS = 16
-"""More than cores: while some wait for the text tower, which takes them together, others read rows and write JSON."""
+THREADS = 32
+"""Twice as many as go through the text tower together: while those of one batch read rows and write JSON, there is
+another for the tower.
+"""
 RATE = "300/minute"
 
 

@@ -22,7 +22,7 @@ blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 @blueprint.get("/search")
 def search() -> dict[str, Any]:
     """Hits of a text."""
-    return answer(from_arguments(request.args))
+    return answer(from_arguments(request.args.to_dict()))
 
 
 @blueprint.post("/search")
@@ -46,7 +46,7 @@ def image(image_id: int) -> dict[str, Any]:
 @blueprint.get("/images/<int:image_id>/similar")
 def similar(image_id: int) -> dict[str, Any]:
     """Hits of an image, without itself."""
-    return answer(refine([IdTerm(image_id)], request.args))
+    return answer(refine([IdTerm(image_id)], request.args.to_dict()))
 
 
 @blueprint.get("/collections")
@@ -94,7 +94,7 @@ def answer(query: Query) -> dict[str, Any]:
         templates=query.templates,
         after=query.after,
     )
-    tiles, links = tiles_of_hits(shelf, page.hits, captions=False), Links()
+    tiles, links = tiles_of_hits(shelf, page.hits, at=page.state, captions=False), Links()
     return {
         "collection": shelf.name,
         "target": query.target,

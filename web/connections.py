@@ -3,7 +3,7 @@
 waitress hears no newcomers once it holds as many connections as it may, and keeps what it has for a minute: as many
 silent clients would shut everyone else out. So those that have been silent longest make room. It gathers the line
 before a chunk, however long, by copying all of it for every piece that comes. And it keeps the bodies of as many
-requests as there are connections.
+requests as there are connections. What it refuses by itself gets the one error body.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.receiver import ChunkedReceiver
 from waitress.server import TcpWSGIServer
+from waitress.task import ErrorTask
 from waitress.utilities import BadRequest, Error
 
-from web.deadline import unavailable
+from web.deadline import without_flask
 
 MAX_CHUNK_LINE_BYTES = 16_384
 """Of the line before a chunk, and of what follows the last one."""
@@ -34,16 +35,28 @@ _ROOM = 25
 """Connections that are closed at once, and that always have room."""
 
 
+_SEND_BYTES = 1_024
+"""So much of an answer is sent at once: more than its head, so that a client wakes up once for head and body."""
+
+
 class _Full(Error):
-    """With the error body of the application."""
+    code = 503
+    reason = "Service Unavailable"
 
-    def __init__(self, path: str) -> None:
+    def __init__(self) -> None:
         super().__init__("the server holds as many uploads as it may; try again later")
-        self._path = path
 
-    def to_response(self, _ident: str | None = None) -> Any:
-        status, headers, (body,) = unavailable(self._path, self.body)
-        return status, [pair for pair in headers if pair[0] != "Content-Length"], body
+
+class _Refusal(ErrorTask):
+    """What waitress itself refuses, with the error body of the application."""
+
+    def execute(self) -> None:
+        request: Any = self.request
+        error, path = request.error, getattr(request, "path", "")  # what is no request has none
+        self.status, self.response_headers, (body,) = without_flask(path, error.code, error.reason, error.body)
+        self.set_close_on_finish()
+        self.content_length = len(body)
+        self.write(body)
 
 
 class _Nowhere(OverflowableBuffer):
@@ -71,7 +84,7 @@ class _Parser(HTTPRequestParser):
             if self._server.bodies_bytes() > self._server.max_bodies_bytes:
                 body.getbuf().close()
                 body.buf = _Nowhere(0)
-                self._full = _Full(self.path)  # type: ignore[attr-defined]
+                self._full = _Full()
         if self.completed:
             self.error = self.error or self._full
         return consumed
@@ -79,6 +92,7 @@ class _Parser(HTTPRequestParser):
 
 class _Channel(HTTPChannel):
     server: Server
+    error_task_class = _Refusal
 
     def parser_class(self, adj: Adjustments) -> _Parser:  # type: ignore[override]
         return _Parser(adj, self.server)
@@ -102,6 +116,7 @@ class Server(TcpWSGIServer):
     ) -> None:
         address = (listener.family, listener.type, listener.proto, listener.getsockname())
         adjustments = Adjustments(sockets=[listener], **options)
+        adjustments.send_bytes = _SEND_BYTES
         self.max_bodies_bytes = max_bodies_bytes
         self._channels: dict[int, Any] = {}
         super().__init__(app, self._channels, True, listener, adj=adjustments, bind_socket=False, sockinfo=address)

@@ -68,7 +68,7 @@ class Limited:
             message = (
                 f"this took longer than {self._limit_s:g} seconds and was given up; ask for less, or try again later"
             )
-            answer = unavailable(environ.get("PATH_INFO", ""), message)
+            answer = without_flask(environ.get("PATH_INFO", ""), 503, "Service Unavailable", message)
         start_response(answer.status, answer.headers)
         return answer.body
 
@@ -122,11 +122,13 @@ def _asked(environ: WSGIEnvironment) -> tuple[str, str]:
     return environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")
 
 
-def unavailable(path: str, message: str) -> Answer:
-    """503 where Flask does not answer: the error body of the API, and for pages its message."""
-    error = {"status": 503, "code": "service_unavailable", "message": message}
+def without_flask(path: str, status: int, reason: str, message: str) -> Answer:
+    """An error that Flask does not answer: the error body of the API, and for pages its message."""
+    error = {"status": status, "code": reason.lower().replace(" ", "_"), "message": message}
     api = path.startswith("/api/")
     body = (json.dumps({"error": error}) if api else message).encode()
     kind = "application/json" if api else "text/plain; charset=utf-8"
-    own = {"Content-Type": kind, "Content-Length": str(len(body)), "Retry-After": "5", "Cache-Control": "no-store"}
-    return Answer("503 Service Unavailable", [*HEADERS.items(), *own.items()], [body])
+    own = {"Content-Type": kind, "Content-Length": str(len(body)), "Cache-Control": "no-store"}
+    if status == 503:
+        own["Retry-After"] = "5"
+    return Answer(f"{status} {reason}", [*HEADERS.items(), *own.items()], [body])

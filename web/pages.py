@@ -66,7 +66,7 @@ def search() -> ResponseReturnValue:
         asked=asked,
         wrong=wrong,
         found=found,
-        tiles=tiles_of_hits(shelf, [hit for hit in page.hits if hit.image_id not in same]),
+        tiles=tiles_of_hits(shelf, [hit for hit in page.hits if hit.image_id not in same], at=page.state),
         matched=page.matched,
         length=page.length,
         more=replace(asked, k=None, after=page.next) if page.next else None,

@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import Any
 
 from search.paths import stamp_of
-from search.records import ImageRecord, Tag
+from search.records import ImageRecord, State, Tag
 from search.types import EncoderIdentity, Facts, Hit, Root, is_followed
 from web.library import Shelf
 from web.places import shown
@@ -50,7 +50,7 @@ class Tile:
 
     @property
     def name(self) -> str:
-        return PurePath(self.path).name
+        return self.path.rstrip("/").rpartition("/")[2]
 
     @property
     def alt(self) -> str:
@@ -89,18 +89,17 @@ class Tile:
         return [(size, max(1, round(self.width * min(1, size / longest)))) for size in useful]
 
 
-def tiles_of_hits(shelf: Shelf, hits: Iterable[Hit], *, captions: bool = True) -> list[Tile]:
-    """With their captions, unless nobody will read these."""
-    found = list(hits)
+def tiles_of_hits(shelf: Shelf, hits: Iterable[Hit], *, at: State | None = None, captions: bool = True) -> list[Tile]:
+    """With their captions, unless nobody will read these. `at` is the state of the catalog that was searched."""
+    found, state = list(hits), at or shelf.catalog.state()
     ids = [hit.image_id for hit in found]
-    described, tags = shelf.catalog.captions(ids) if captions else {}, shelf.catalog.tags.of(ids)
-    roots = shelf.catalog.roots()
+    described, tags = shelf.catalog.captions(ids) if captions else {}, shelf.catalog.tags.of(ids, state)
     return [
         Tile(
             id=hit.image_id,
             record=ImageRecord(hit.location, hit.facts),
-            path=relative_path(hit.location, roots),
-            has_picture=is_followed(hit.location, roots),
+            path=relative_path(hit.location, state.roots),
+            has_picture=is_followed(hit.location, state.roots),
             captions=described.get(hit.image_id, ()),
             tags=tags.get(hit.image_id, ()),
             score=hit.score,
