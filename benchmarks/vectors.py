@@ -30,7 +30,7 @@ def make_collection(
         vectors = unit_rows(generator, min(_ROWS_A_TRANSACTION, images - start), identity.dim)
         rows = [
             NewImage(
-                FileStamp(f"/photos/{number:06}.jpg", 1, 1),
+                FileStamp(f"/photos/{number % 2}/{number % 20}/{number:06}.jpg", 1, 1),
                 digest_of(number.to_bytes(4)),
                 facts(number),
                 vector,

@@ -99,11 +99,13 @@ class Bulk:
             yield np.array(ids, np.int64), list(vectors), list(checksums)
             after = ids[-1]
 
-    def facts(self) -> Iterator[Sequence[Row[Any]]]:
-        """The fields of ImageFacts of every image, some at a time, in any order."""
-        columns = select(*(images.c[name] for name in ImageFacts._fields)).execution_options(yield_per=_ROWS_AT_ONCE)
+    def facts(self, target: Target) -> Iterator[Sequence[Row[Any]]]:
+        """The fields of ImageFacts of every image, some at a time, in any order; of texts the facts of their images."""
+        columns = select(TABLES[target].c.id, *(images.c[name] for name in ImageFacts._fields[1:]))
+        if target == "texts":
+            columns = columns.join_from(texts, images)
         with self._engine.connect() as connection:
-            yield from connection.execute(columns).partitions()
+            yield from connection.execute(columns.execution_options(yield_per=_ROWS_AT_ONCE)).partitions()
 
     def present(self, ids: Sequence[int]) -> set[int]:
         """Those of the ids, which may be very many, that an image has."""

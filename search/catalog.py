@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Engine, Executable, delete, func, insert, select, update
+from sqlalchemy import Engine, Executable, String, cast, delete, func, insert, select, update
 
 from search import statements
 from search.apply import apply, insert_all
@@ -159,7 +159,9 @@ class Catalog:
     def matching(self, where: Filter, target: Target, of: Sequence[int] | None = None) -> NDArray[np.int64]:
         """The ids, ascending, that satisfy `where`: all, or those of some ids. BadFilter for an unknown tag."""
         self.tags.require(where.tags)
-        return np.sort(np.array(self._column(matching(where, target, self.roots(), of)), np.int64))
+        found = matching(where, target, self.roots(), of).subquery()
+        ids = select(func.aggregate_strings(cast(found.c[0], String), ","))  # a row each would take seven times as long
+        return np.sort(np.fromstring(self._scalar(ids) or "", np.int64, sep=","))
 
     def choices(self) -> Choices:
         """What a filter may ask for."""

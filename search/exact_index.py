@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from search.expression import Condition
 from search.fact_columns import FactColumns
 from search.files import replacing
-from search.index import Ids, Neighbours, Vectors, checked
+from search.index import Ids, Neighbours, Vectors, checked, no_neighbours, sampled
 from search.index_file import write
 from search.seals import NAME_BYTES, Seal
 
@@ -34,7 +34,7 @@ FEW = 1_000
 """So few rows are taken out of the index and compared."""
 
 MANY = 0.25
-"""When more of the ids count, neighbours are found among all and those that do not count are passed over."""
+"""When more of the rows count, neighbours are found among all and those that do not count are passed over."""
 
 SPARE = 50
 
@@ -49,14 +49,11 @@ class ExactIndex:
     _bytes_after_rows = 0
     """Of the file, between the rows and the ids."""
 
-    def __init__(self, index: faiss.IndexIDMap, rows: faiss.Index | None = None) -> None:
-        """`rows` is the part of `index` that holds the vectors, when that is not all that `inside` gives."""
+    def __init__(self, index: faiss.IndexIDMap) -> None:
         self._index = index
-        self.rows = rows or inside(index)
+        self.rows, self.mean = inside(index)
         self.ids: Ids = faiss.vector_to_array(index.id_map)
-        self.mean = _mean(index)
         self.facts: FactColumns | None = None
-        self._last: tuple[Sequence[Condition], Ids | None] = ((), None)
 
     @classmethod
     def build(cls, dim: int, batches: Iterable[tuple[Ids, Vectors]]) -> ExactIndex:
@@ -90,31 +87,46 @@ class ExactIndex:
         k: int,
         among: Ids | None = None,
         *,
-        where: Sequence[Condition] = (),  # noqa: ARG002
+        where: Sequence[Condition] = (),
         exact: bool = True,  # noqa: ARG002
     ) -> Neighbours:
         queries = checked(queries, self.rows.d)
-        if among is None:
+        if among is not None:
+            return self._at(queries, k, self._places(among, where))
+        if not where:
             return self._scanned(queries, k, None)
-        if len(among) > MANY * len(self) and (found := self._passed_over(queries, k, among)):
-            return found
-        places = np.searchsorted(self.ids, among)
-        places = places[self.ids.take(places, mode="clip") == among] if len(self) else places[:0]
-        if not len(places):
-            return _none(len(queries), 1)
-        return self._compared(queries, k, places) if len(places) < FEW else self._scanned(queries, k, places)
+        if self.facts is None:
+            raise ValueError("the index knows no facts of its images")
+        return self._passed_over(queries, k, where, self.facts) or self._at(queries, k, self.facts.places(where))
 
-    def _passed_over(self, queries: Vectors, k: int, among: Ids) -> Neighbours | None:
-        """The k nearest of many ids, from the neighbours among all; None where these do not reach so far.
+    def _passed_over(
+        self, queries: Vectors, k: int, where: Sequence[Condition], facts: FactColumns
+    ) -> Neighbours | None:
+        """The k nearest of what satisfies `where`, from the neighbours among all; None where these do not reach so far.
 
         When every second row counts, choosing costs a scan more than comparing.
         """
-        found = self._scanned(queries, SPARE + 2 * k * len(self) // len(among), None)
-        member = among.take(np.searchsorted(among, found.ids), mode="clip") == found.ids
-        if member.sum(axis=1).min() < k:
+        if (share := facts.share(where)) <= MANY:
             return None
-        first = np.argsort(~member, axis=1, kind="stable")[:, :k]
+        found = self._scanned(queries, SPARE + round(2 * k / share), None)
+        held = facts.at(np.searchsorted(self.ids, found.ids.ravel())).satisfying(where).reshape(found.ids.shape)
+        if held.sum(axis=1).min() < k:
+            return None
+        first = np.argsort(~held, axis=1, kind="stable")[:, :k]
         return Neighbours(np.take_along_axis(found.scores, first, 1), np.take_along_axis(found.ids, first, 1))
+
+    def _places(self, ids: Ids, where: Sequence[Condition]) -> Ids:
+        """Of those ids that are here, and satisfy what can be told of `where`."""
+        places = np.searchsorted(self.ids, ids)
+        places = places[self.ids.take(places, mode="clip") == ids] if len(self) else places[:0]
+        told = [asked for asked in where if self.tells(asked)]
+        return places[self.facts.at(places).satisfying(told)] if self.facts and told else places
+
+    def _at(self, queries: Vectors, k: int, places: Ids) -> Neighbours:
+        """The neighbours among the rows at some places."""
+        if not len(places):
+            return no_neighbours(len(queries), 1)
+        return self._compared(queries, k, places) if len(places) < FEW else self._scanned(queries, k, places)
 
     def _compared(self, queries: Vectors, k: int, places: Ids) -> Neighbours:
         """The neighbours among the rows at a few places."""
@@ -125,7 +137,7 @@ class ExactIndex:
         """The neighbours among all rows or those at some places."""
         k = min(k, max(len(self) if places is None else len(places), 1))
         if not len(self):
-            return _none(len(queries), k)
+            return no_neighbours(len(queries), k)
         member = None
         if places is not None:
             member = np.zeros(len(self), bool)
@@ -149,13 +161,11 @@ class ExactIndex:
         rows: Vectors = self.rows.reconstruct_batch(places) + self.mean
         return rows
 
-    def satisfying(self, where: Sequence[Condition]) -> Ids | None:
-        asked, found = self._last  # page after page, and one query after the other, is asked for under the same filter
-        if found is None or asked != where:
-            member = self.facts.satisfying(where) if self.facts else None
-            found = None if member is None else self.ids.take(np.flatnonzero(member))  # a mask takes four times as long
-            self._last = where, found
-        return found
+    def tells(self, asked: Condition) -> bool:
+        return self.facts is not None and self.facts.tells(asked)
+
+    def some_ids(self, count: int) -> Ids:
+        return self.ids[sampled(len(self), count)]
 
     def sample(self, count: int) -> tuple[Ids, Vectors]:
         """Some of the ids and their rows, the same ones every time; all of a small index."""
@@ -180,20 +190,14 @@ def around(rows: faiss.Index, mean: Vectors) -> faiss.IndexIDMap:
     return faiss.IndexIDMap(faiss.IndexPreTransform(centring, rows))
 
 
-def inside(index: faiss.IndexIDMap) -> faiss.Index:
-    """What `around` was put around; the index of an older release was centred by nothing."""
-    outer: Any = faiss.downcast_index(index.index)
-    return faiss.downcast_index(outer.index) if isinstance(outer, faiss.IndexPreTransform) else outer
-
-
-def _mean(index: faiss.IndexIDMap) -> Vectors:
+def inside(index: faiss.IndexIDMap) -> tuple[Any, Vectors]:
+    """What `around` was put around, and the mean; the index of an older release was centred by nothing."""
     outer: Any = faiss.downcast_index(index.index)
     if not isinstance(outer, faiss.IndexPreTransform):
-        return np.zeros(index.d, np.float32)
+        return outer, np.zeros(index.d, np.float32)
     chain: Any = outer.chain
     centring: Any = faiss.downcast_VectorTransform(chain.at(0))
-    mean: Vectors = faiss.vector_to_array(centring.mean)
-    return mean
+    return faiss.downcast_index(outer.index), faiss.vector_to_array(centring.mean)
 
 
 @contextmanager
@@ -210,11 +214,6 @@ def one_thread() -> Iterator[None]:
 def threads_for(queries: Vectors) -> AbstractContextManager[None]:
     """A single query gains nothing by OpenMP's threads, and these keep a core busy for a while after it."""
     return one_thread() if len(queries) == 1 else nullcontext()
-
-
-def _none(queries: int, k: int) -> Neighbours:
-    """What a search finds where there is nothing."""
-    return Neighbours(np.full((queries, k), -np.inf, np.float32), np.full((queries, k), -1))
 
 
 def _selector(part: tuple[int, int], member: NDArray[np.bool_] | None) -> faiss.IDSelector:

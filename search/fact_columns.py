@@ -1,8 +1,8 @@
 """Facts of all images, a column each -> which images satisfy conditions, in milliseconds for a million.
 
 Only what cannot change while an image keeps its id is there: neither its path nor its tags. So a column is true for as
-long as the index that it was published with. SQL needs longer to go through a million rows than FAISS to compare their
-vectors.
+long as the index that it was published with. Texts have columns of their own, with the facts of their images. SQL needs
+longer to go through a million rows than FAISS to compare their vectors.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from search.errors import CollectionError
 from search.expression import Condition, Date, Operator
 from search.files import replacing
-from search.index import REPAIR
+from search.index import REPAIR, sampled
 from search.places import EARTH_RADIUS_M, Near
 from search.records import ImageFacts
 from search.seals import NAME_BYTES, Seal
@@ -41,6 +41,11 @@ _COLUMNS: dict[str, str] = {
 
 _TEXTS = ("format", "camera")
 
+_TOLD = {"taken", "width", "height", "side", "orientation", "format", "camera", "place", "near"}
+"""The fields of conditions that ask for what is here."""
+
+_SAMPLE = 1_000
+
 _COMPARED: dict[Operator, Any] = {
     ":": operator.eq,
     "<": operator.lt,
@@ -57,6 +62,7 @@ class FactColumns:
         """The bits of what _COLUMNS are; `texts` are the different ones of those that hold texts."""
         self._columns = columns
         self._texts = texts
+        self._last: tuple[Sequence[Condition], NDArray[np.int64]] | None = None
 
     @classmethod
     def of(cls, batches: Iterable[Sequence[Sequence[Any]]]) -> Self:
@@ -99,17 +105,37 @@ class FactColumns:
             np.array_equal(self._decoded(name), other._decoded(name), equal_nan=name not in _TEXTS) for name in _COLUMNS
         )
 
-    def satisfying(self, conditions: Sequence[Condition]) -> Members | None:
-        """Which images satisfy all of the conditions; None where one asks for what is not here."""
-        found = np.ones(len(self._column("width")), bool)
+    @staticmethod
+    def tells(asked: Condition) -> bool:
+        """Whether the condition asks for what is here."""
+        return asked.field in _TOLD
+
+    def at(self, places: NDArray[np.int64]) -> Self:
+        """The columns of some images, (m,), in the order of their places."""
+        return type(self)(self._columns[:, places], self._texts)
+
+    def share(self, conditions: Sequence[Condition]) -> float:
+        """About which part of the images satisfies all of the conditions."""
+        held = self.at(sampled(self._columns.shape[1], _SAMPLE)).satisfying(conditions)
+        return float(held.sum()) / max(1, len(held))
+
+    def places(self, conditions: Sequence[Condition]) -> NDArray[np.int64]:
+        """Where what satisfies all of the conditions is; kept, since one query after the other is asked under them."""
+        last = self._last
+        if last is None or last[0] != conditions:
+            self._last = last = conditions, np.flatnonzero(self.satisfying(conditions))
+        return last[1]
+
+    def satisfying(self, conditions: Sequence[Condition]) -> Members:
+        """Which images satisfy all of the conditions."""
+        found = np.ones(self._columns.shape[1], bool)
         for asked in conditions:
-            if (held := self._held(asked)) is None:
-                return None
+            held = self._held(asked)
             found &= ~held if asked.negated else held
         return found
 
-    def _held(self, asked: Condition) -> Members | None:
-        """Of which images the condition holds but for its minus, as search.filters has it in SQL; None: no column."""
+    def _held(self, asked: Condition) -> Members:
+        """Of which images the condition holds but for its minus, as search.filters has it in SQL."""
         match asked.field, asked.value:
             case "taken", Date() as date:
                 return self._taken(asked.operator, date)
@@ -129,7 +155,7 @@ class FactColumns:
                 return unknown if known == "no" else ~unknown
             case "near", Near() as near:
                 return self._near(near)
-        return None
+        raise ValueError(f"no column: {asked!r}")
 
     def _taken(self, compared: Operator, date: Date) -> Members:
         """Before or after all of a year, month or day, or within it; never for NaT."""

@@ -44,13 +44,17 @@ class VectorIndex(Protocol):
     ) -> Neighbours:
         """The k nearest of each of the (n, dim) unit rows, of all vectors or of those with the ids `among`, ascending.
 
-        Among some ids, and where `exact` is asked for, none is missed, whatever the kind. `where` are conditions that
-        the images of `among` satisfy, for an index that can make use of them.
+        Only what satisfies all of `where` counts: what the index does not tell of it, the ids `among` satisfy already.
+        Where only some counts, and where `exact` is asked for, none is missed, whatever the kind.
         """
         ...
 
-    def satisfying(self, where: Sequence[Condition]) -> Ids | None:
-        """The ids, ascending, of what satisfies all of `where`; None where the index cannot tell."""
+    def tells(self, asked: Condition) -> bool:
+        """Whether the index knows by itself what satisfies the condition."""
+        ...
+
+    def some_ids(self, count: int) -> Ids:
+        """Up to `count` of the ids, from everywhere, ascending."""
         ...
 
     def contents(self, start: int, count: int) -> tuple[Ids, Vectors]:
@@ -60,6 +64,16 @@ class VectorIndex(Protocol):
     def rounded(self, rows: Vectors) -> Vectors:
         """(n, dim) rows as the index would hold them."""
         ...
+
+
+def sampled(size: int, count: int) -> NDArray[np.int64]:
+    """Up to `count` places below `size`, ascending, always the same. By chance, since rows may have a rhythm."""
+    return np.unique((np.random.default_rng(0).random(min(size, count)) * size).astype(np.int64))
+
+
+def no_neighbours(queries: int, k: int) -> Neighbours:
+    """What a search finds where there is nothing."""
+    return Neighbours(np.full((queries, k), -np.inf, np.float32), np.full((queries, k), -1))
 
 
 def checked(vectors: Vectors, dim: int) -> Vectors:

@@ -16,7 +16,10 @@ from search.milvus_place import MilvusPlace, is_milvus
 from search.source import Source
 from search.types import TARGETS, IndexPolicy, Target
 
-PUBLISHED = ("facts", "keypoints", *TARGETS)
+FACTS: dict[Target, str] = {"images": "facts", "texts": "text-facts"}
+"""Where the columns of facts are that filters ask."""
+
+PUBLISHED = (*FACTS.values(), "keypoints", *TARGETS)
 """What a generation has files of."""
 
 LastIndex = Callable[[Target], VectorIndex | None]
@@ -24,7 +27,7 @@ LastIndex = Callable[[Target], VectorIndex | None]
 
 def index_file(directory: Path, of: str, generation: int) -> Path:
     """Of one of PUBLISHED."""
-    return directory / f"{of}-{generation:08d}.{'npy' if of == 'facts' else 'faiss'}"
+    return directory / f"{of}-{generation:08d}.{'npy' if of in FACTS.values() else 'faiss'}"
 
 
 def require_place(policy: IndexPolicy, last: Publication) -> None:
@@ -74,8 +77,9 @@ def open_indexes(directory: Path, known: Publication, generation: int, dim: int)
     opened = {
         target: open_index(index_file(directory, target, generation), known.seals.get(target)) for target in TARGETS
     }
-    if seal := known.seals.get("facts"):  # older releases published none
-        opened["images"].facts = FactColumns.open(index_file(directory, "facts", generation), seal)
+    for target, name in FACTS.items():
+        if seal := known.seals.get(name):  # older releases published none
+            opened[target].facts = FactColumns.open(index_file(directory, name, generation), seal)
     return {**opened}
 
 
@@ -94,6 +98,7 @@ def _files(directory: Path, source: Source, policy: IndexPolicy, generation: int
         probes = make_probes(target, exact, source.background)
         index, made.facts[target] = choose(exact[target], policy, probes, last_index(target))
         made.seals[target] = index.save(index_file(directory, target, generation))
-    facts = FactColumns.of(source.catalog.bulk.facts())
-    made.seals["facts"] = facts.save(index_file(directory, "facts", generation))
+    for target, name in FACTS.items():
+        facts = FactColumns.of(source.catalog.bulk.facts(target))
+        made.seals[name] = facts.save(index_file(directory, name, generation))
     return made

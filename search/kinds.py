@@ -49,7 +49,7 @@ class Publication:
     policy: IndexPolicy = field(default_factory=IndexPolicy)
     facts: dict[Target, IndexFacts] = field(default_factory=dict)
     seals: dict[str, Seal] = field(default_factory=dict)
-    """By target, that of the local features under `keypoints`, and that of the columns of facts under `facts`."""
+    """By target, that of the local features under `keypoints`, and those of the columns of facts (index_place.py)."""
     served: Served | None = None
     superseded: list[Served] = field(default_factory=list)
 
@@ -85,7 +85,7 @@ def open_index(file: Path, seal: Seal | None) -> ExactIndex:
     index = read(file, seal)
     if not isinstance(index, faiss.IndexIDMap):
         raise CollectionError(f"{file} holds an index of another kind: {REPAIR}")
-    return ScanIndex(index) if isinstance(inside(index), faiss.IndexRefine) else ExactIndex(index)
+    return ScanIndex(index) if isinstance(inside(index)[0], faiss.IndexRefine) else ExactIndex(index)
 
 
 def choose(

@@ -13,7 +13,7 @@ import numpy as np
 
 from search.errors import BadQuery, CollectionError
 from search.expression import Condition
-from search.index import REPAIR, Ids, Neighbours, Vectors, checked
+from search.index import REPAIR, Ids, Neighbours, Vectors, checked, no_neighbours, sampled
 from search.milvus_fields import expression
 from search.milvus_place import MilvusPlace
 from search.milvus_server import NOT_FOUND, NOT_LOADED, asking, connect, failed_with
@@ -82,10 +82,15 @@ class MilvusIndex:
             found = [self._nearest(part, k, exact=exact) for part in parts]
         else:
             found = [self._among(part, min(k, max(len(among), 1)), among, where) for part in parts]
-        return Neighbours(*(np.concatenate(side) for side in zip(*found, strict=True))) if found else _none(0, k)
+        found = found or [no_neighbours(0, k)]
+        return Neighbours(*(np.concatenate(side) for side in zip(*found, strict=True)))
 
-    def satisfying(self, where: Sequence[Condition]) -> Ids | None:  # noqa: ARG002
-        return None
+    def tells(self, asked: Condition) -> bool:  # noqa: ARG002
+        return False
+
+    def some_ids(self, count: int) -> Ids:
+        found = self._queried(f"{PLACE} in {sampled(len(self), count).tolist()}", [ID])
+        return np.sort(np.array([row[ID] for row in found], np.int64))
 
     def contents(self, start: int, count: int) -> tuple[Ids, Vectors]:
         end = min(start + count, len(self))
@@ -99,16 +104,21 @@ class MilvusIndex:
     def _rows(self, first: int, end: int) -> list[dict[str, Any]]:
         """Some rows from the place `first` on, before `end`, in their order."""
         end = min(first + _ROWS_AT_ONCE, end)
-        found = self._asked(
+        found = self._queried(f"{PLACE} >= {first} and {PLACE} < {end}", [PLACE, ID, VECTOR])
+        return sorted(found, key=lambda row: row[PLACE])
+
+    def _queried(self, condition: str, fields: list[str]) -> list[dict[str, Any]]:
+        """Those fields of the rows for which the condition holds."""
+        found: list[dict[str, Any]] = self._asked(
             lambda: self._client.query(
                 self.name,
-                filter=f"{PLACE} >= {first} and {PLACE} < {end}",
-                output_fields=[PLACE, ID, VECTOR],
+                filter=condition,
+                output_fields=fields,
                 consistency_level="Eventually",
                 timeout=_SEARCH_TIMEOUT_S,
             )
         )
-        return sorted(found, key=lambda row: row[PLACE])
+        return found
 
     def _among(self, queries: Vectors, k: int, among: Ids, where: Sequence[Condition]) -> Neighbours:
         """The k nearest of some ids: these asked for where they are few. Of many, the nearest of all that satisfy in
@@ -126,7 +136,7 @@ class MilvusIndex:
         parts = (among[start : start + FEW].tolist() for start in range(0, len(among), FEW))
         chosen = [self._nearest(queries, k, f"{ID} in {ids}", exact=True) for ids in parts]
         if not chosen:
-            return _none(len(queries), 1)
+            return no_neighbours(len(queries), 1)
         return _first(Neighbours(*(np.concatenate(side, axis=1) for side in zip(*chosen, strict=True))), k)
 
     def _nearest(self, queries: Vectors, k: int, condition: str = "", *, exact: bool) -> Neighbours:
@@ -148,7 +158,7 @@ class MilvusIndex:
                 timeout=_SEARCH_TIMEOUT_S * len(queries),
             )
         )
-        found = _none(len(queries), k)
+        found = no_neighbours(len(queries), k)
         for row, some in enumerate(hits):
             found.scores[row, : len(some)] = [hit["distance"] for hit in some]
             found.ids[row, : len(some)] = [hit[ID] for hit in some]
@@ -170,10 +180,6 @@ class MilvusIndex:
         with asking(self._place):
             self._client.load_collection(self.name, timeout=_LOAD_TIMEOUT_S)
             return ask()
-
-
-def _none(queries: int, k: int) -> Neighbours:
-    return Neighbours(np.full((queries, k), -np.inf, np.float32), np.full((queries, k), -1))
 
 
 def _first(found: Neighbours, k: int) -> Neighbours:

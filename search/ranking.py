@@ -83,16 +83,15 @@ def rank(
 ) -> list[Neighbour]:
     """The `count` nearest by the scores of the index, nearest first, equal ones by id; and all that may be as near.
 
-    `among`, sorted ids, are all that count, and all satisfy `where`; None for the whole index. Fewer come only where
-    there are no more. With `exact` every vector is compared, whatever the kind of the index.
+    `among`, sorted ids, are all that count, and all satisfy `where`; None for what does of the whole index. Fewer come
+    only where there are no more. With `exact` every vector is compared, whatever the kind of the index.
     """
-    size = len(index) if among is None else len(among)
     asked = count + count // 8 + 8
     while True:
         scores, ids = index.search(query[np.newaxis], asked, among, where=where, exact=exact)
         found = [(score, id_) for score, id_ in zip(scores[0].tolist(), ids[0].tolist(), strict=True) if id_ >= 0]
         nearest = candidates(found, count, len(query))
-        if len(nearest) < len(found) or asked >= size:
+        if len(nearest) < len(found) or len(found) < asked:
             return sorted(nearest, key=lambda item: (-item[0], item[1]))
         asked *= 2
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 import faiss
 import numpy as np
 
-from search.exact_index import ExactIndex, around, inside, one_thread, threads_for
+from search.exact_index import ExactIndex, around, one_thread, threads_for
 from search.expression import Condition
 from search.index import Ids, Neighbours, Vectors, checked
 
@@ -44,9 +44,10 @@ class ScanIndex(ExactIndex):
     _bytes_after_rows = 4
 
     def __init__(self, index: faiss.IndexIDMap) -> None:
-        self._refined: Any = inside(index)
+        super().__init__(index)
+        self._refined = self.rows
+        self.rows = faiss.downcast_index(self._refined.refine_index)
         self._rows_of: ExactIndex | None = None
-        super().__init__(index, faiss.downcast_index(self._refined.refine_index))  # type: ignore[attr-defined]
 
     @classmethod
     def over(cls, exact: ExactIndex, codes: faiss.IndexPreTransform) -> Self:
@@ -81,7 +82,7 @@ class ScanIndex(ExactIndex):
         exact: bool = False,
     ) -> Neighbours:
         candidates = self.candidates + CANDIDATES_A_HIT * k
-        if exact or among is not None or EXACT_SHARE * candidates > len(self):
+        if exact or among is not None or where or EXACT_SHARE * candidates > len(self):
             return super().search(queries, k, among, where=where)
         factor = faiss.IndexRefineSearchParameters(k_factor=candidates / k)  # type: ignore[call-arg]
         with threads_for(queries):

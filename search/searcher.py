@@ -196,13 +196,13 @@ class Searcher:
         while True:
             wanted = before + take
             with timed("index", self._observe):
-                way = way or plan(catalog, asked.live, asked.ranking, target, where, wanted, exact=asked.exact)
+                way = way or plan(catalog, asked.live, target, where, wanted, exact=asked.exact)
                 near = rank(
                     asked.live[0],
                     asked.ranking,
                     way.wider * wanted,
                     way.among,
-                    where=where.conditions,
+                    where=way.where,
                     exact=way.exact,
                 )
                 hit_ids = way.hits([id_ for _, id_ in near])
@@ -212,7 +212,7 @@ class Searcher:
             if len(hits) >= count:
                 return hits[:count]
             if way.wider > 1:
-                way = among_matching(catalog, target, where)
+                way = among_matching(catalog, asked.live[0], target, where)
             elif len(near) < wanted:
                 return hits
             else:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Engine, Executable, Select, delete, distinct, func, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Executable, Select, delete, distinct, func, select, update
 
 from search import statements
 from search.apply import insert_all
@@ -27,7 +27,13 @@ Version = tuple[int, int]
 _NEVER: Version = (-1, -1)
 _SHOWN = 20
 
-SENSITIVE_IMAGES: Select[int] = select(tags.c.image_id).join(labels).where(labels.c.sensitive)
+
+def tagged(which: ColumnElement[bool]) -> Select[int]:
+    """The ids of images that have a tag, by what its label is: SQLite finds few labels' tags by them, not by a join."""
+    return select(tags.c.image_id).where(tags.c.label_id.in_(select(labels.c.id).where(which)))
+
+
+SENSITIVE: ColumnElement[bool] = labels.c.sensitive
 
 
 class LabelCount(NamedTuple):
@@ -58,8 +64,9 @@ class Tags:
         version = at.tag_version if at else self._version()
         kept = self._hidden.get(target)
         if kept is None or kept[0] != version:
-            of_images = select(texts.c.id).where(texts.c.image_id.in_(SENSITIVE_IMAGES))
-            rows = self._rows(SENSITIVE_IMAGES.distinct() if target == "images" else of_images)
+            sensitive = tagged(SENSITIVE)
+            of_texts = select(texts.c.id).where(texts.c.image_id.in_(sensitive))
+            rows = self._rows(sensitive.distinct() if target == "images" else of_texts)
             kept = self._hidden[target] = version, frozenset(id_ for (id_,) in rows)
         return kept[1]
 

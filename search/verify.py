@@ -135,5 +135,5 @@ def _index_problems(collection: Collection, target: Target) -> Iterator[str]:
     if len(index) > start:
         yield f"the {target} index holds {len(index) - start} vectors that the catalog does not"
     facts = index.facts if isinstance(index, ExactIndex) else None
-    if facts and not facts.same(FactColumns.of(collection.catalog.bulk.facts())):
+    if facts and not facts.same(FactColumns.of(collection.catalog.bulk.facts(target))):
         yield "filters compare other facts than those of the catalog"

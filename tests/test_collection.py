@@ -69,7 +69,8 @@ def test_only_the_live_generation_stays_on_disk(collection: Collection, index: B
     (photos / "red.png").unlink()
     index(photos)
     files = sorted(file.name for file in collection.directory.iterdir() if "-0" in file.name)
-    assert files == ["facts-00000002.npy", *(f"{name}-00000002.faiss" for name in ("images", "keypoints", "texts"))]
+    indexes = [f"{name}-00000002.faiss" for name in ("images", "keypoints", "texts")]
+    assert files == sorted(["facts-00000002.npy", "text-facts-00000002.npy", *indexes])
 
 
 @pytest.mark.storages

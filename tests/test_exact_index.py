@@ -84,6 +84,16 @@ def test_contents_are_what_was_put_in_rounded(index: ExactIndex, rows: np.ndarra
     assert len(index.contents(600, 10)[0]) == 0
 
 
+def test_some_ids_come_from_everywhere_and_are_always_the_same(index: ExactIndex) -> None:
+    some = index.some_ids(50)
+    assert 30 < len(some) <= 50
+    assert np.array_equal(some, np.intersect1d(some, index.ids))
+    assert some[0] < 200
+    assert some[-1] > 1_200
+    assert np.array_equal(some, index.some_ids(50))
+    assert len(ExactIndex.build(32, ()).some_ids(50)) == 0
+
+
 def test_what_rows_have_in_common_is_not_rounded() -> None:
     """The rows lie as far from a mean of their own as float16 steps there are wide."""
     generator = np.random.default_rng(4)

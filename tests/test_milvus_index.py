@@ -195,6 +195,9 @@ def test_contents_are_those_of_the_catalog(filled: Collection, rows: Vectors) ->
     assert np.array_equal(held, rows[2_000:4_100])
     assert len(filled.index("images").contents(COUNT - 1, 10)[0]) == 1
     assert len(filled.index("images").contents(COUNT, 10)[0]) == 0
+    some = filled.index("images").some_ids(80)
+    assert 60 < len(some) <= 80
+    assert np.array_equal(some, np.intersect1d(some, np.arange(1, COUNT + 1)))
     assert verify(filled).clean
 
 

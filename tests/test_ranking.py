@@ -145,15 +145,18 @@ class Guessing:
         k: int,
         among: Ids | None = None,
         *,
-        where: Sequence[Condition] = (),  # noqa: ARG002
+        where: Sequence[Condition] = (),
         exact: bool = False,
     ) -> Neighbours:
-        found = self._inner.search(queries, k + 1, among)
-        missed = [] if exact or among is not None else [1]
+        found = self._inner.search(queries, k + 1, among, where=where)
+        missed = [] if exact or where or among is not None else [1]
         return Neighbours(*(np.delete(part, missed, axis=1)[:, :k] for part in found))
 
-    def satisfying(self, where: Sequence[Condition]) -> Ids | None:
-        return self._inner.satisfying(where)
+    def tells(self, asked: Condition) -> bool:
+        return self._inner.tells(asked)
+
+    def some_ids(self, count: int) -> Ids:
+        return self._inner.some_ids(count)
 
     def contents(self, start: int, count: int) -> tuple[Ids, Vectors]:
         return self._inner.contents(start, count)

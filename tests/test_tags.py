@@ -202,7 +202,7 @@ def crowd(collection: Collection) -> np.ndarray:
 
 
 @pytest.mark.parametrize("target", ["images", "texts"])
-@pytest.mark.parametrize("where", ["", "side>=150", "tag:good", "tag:bad"])
+@pytest.mark.parametrize("where", ["", "side>=150", "tag:good", "tag:bad", "tag:good side>=150"])
 @pytest.mark.parametrize("show", [False, True])
 @pytest.mark.parametrize(("k", "many"), [(1, MANY), (1, 0), (7, 0), (150, MANY), (150, 0), (300, 0)])
 def test_a_search_gives_the_k_best_of_those_that_are_not_hidden(
@@ -220,9 +220,9 @@ def test_a_search_gives_the_k_best_of_those_that_are_not_hidden(
     bad = crowd[:, 0] >= crowd[:, 1]
     assert 150 < bad.sum() < 250
     allowed = np.ones(COUNT, bool) if show else ~bad
-    if where.startswith("tag"):
+    if "tag" in where:
         allowed &= bad if where == "tag:bad" else ~bad
-    if where.startswith("side"):
+    if "side" in where:
         allowed &= np.arange(COUNT) + 100 >= 150
     asked = Filter.parse(where, show_sensitive=show)
     query = np.array([1, 0.2, 0.1, 0], np.float32)
@@ -239,6 +239,31 @@ def test_a_search_gives_the_k_best_of_those_that_are_not_hidden(
         if (after := page.next) is None:
             break
     assert paged[:k] == found
+
+
+@pytest.mark.parametrize("target", ["images", "texts"])
+@pytest.mark.parametrize("show", [False, True])
+def test_sql_finds_the_images_with_a_tag_among_all_and_among_some(
+    collection: Collection, crowd: np.ndarray, target: str, show: bool
+) -> None:
+    bad = crowd[:, 0] >= crowd[:, 1]
+    large = np.arange(COUNT) + 100 >= 150
+    for where, holds in {
+        "tag:bad": bad,
+        "-tag:bad": ~bad,
+        "tag:good -tag:bad": ~bad,
+        "tag:good tag:bad": bad & ~bad,
+        "-tag:good -tag:bad": bad & ~bad,
+        "tag:good side>=150": ~bad & large,
+        "side>=150 -tag:good": bad & large,
+        "folder:/nowhere tag:bad": bad & ~bad,
+    }.items():
+        asked = Filter.parse(where, show_sensitive=show)
+        expected = np.flatnonzero(holds if show else holds & ~bad) + 1
+        assert collection.catalog.matching(asked, target).tolist() == expected.tolist()
+        some = np.arange(1, COUNT + 50, 3)
+        among = collection.catalog.matching(asked, target, some.tolist())
+        assert among.tolist() == np.intersect1d(expected, some).tolist()
 
 
 def test_several_tags_are_all_wanted(
