@@ -14,8 +14,8 @@ from search.errors import BadPicture, SearchError
 from search.exit_codes import ERROR, INTERRUPTED, NO, OK
 from search.prompts import TEMPLATE_SETS, templates_of
 from search.settings import MAX_K, Settings
-from search.tell import Form, hit_lines, lookup_lines
-from search.types import HIDE, RANKINGS, RUNTIMES, SENSITIVE, SHOW, TARGETS, WANTED, Answer
+from search.tell import Answer, Form, hit_lines, lookup_lines
+from search.types import HIDE, RANKINGS, RUNTIMES, SENSITIVE, SHOW, TARGETS, WANTED
 
 if TYPE_CHECKING:
     from search.collection import Collection

@@ -16,7 +16,8 @@ from search.errors import ServerError
 from search.paths import read_file
 from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm
 from search.records import Tag
-from search.types import Answer, Facts, Hit, Ranking, TextLength, Wanted
+from search.tell import Answer
+from search.types import Facts, Hit, Ranking, TextLength, Wanted
 
 TIMEOUT_S = 60.0
 

@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from search.types import Answer, Hit
+from search.types import Hit, TextLength
 
 if TYPE_CHECKING:
     from search.lookup import Candidate
+    from search.records import Tag
 
 Form = Literal["words", "json", "paths"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The hits of a query, nearest first, with the tags of their images by id.
+
+    `matched` and `length` are those of `search.searcher.Page`.
+    """
+
+    hits: list[Hit]
+    tags: Mapping[int, Sequence[Tag]]
+    matched: bool | None
+    length: TextLength | None
 
 
 def hit_lines(answer: Answer, form: Form) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-    from search.records import Tag
 
 
 Target = Literal["images", "texts"]
@@ -240,16 +238,3 @@ class Hit:
         taken_at = self.facts.taken_at
         values["facts"]["taken_at"] = taken_at.isoformat() if taken_at else None
         return values
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The hits of a query, nearest first, with the tags of their images by id.
-
-    `matched` and `length` are those of `search.searcher.Page`.
-    """
-
-    hits: list[Hit]
-    tags: Mapping[int, Sequence[Tag]]
-    matched: bool | None
-    length: TextLength | None
