@@ -234,13 +234,24 @@ def test_a_migration_that_fails_leaves_the_catalog_as_it_was_and_is_done_again(t
         connection.execute("CREATE TABLE local_features (in_the_way INTEGER)")
     connection.close()
     before = contents(file)
-    with pytest.raises(exc.OperationalError, match="already exists"):
+    with pytest.raises(CollectionError, match="already exists"):
         Catalog.open(file)
     assert contents(file) == before
     with sqlite3.connect(file) as connection:
         connection.execute("DROP TABLE local_features")
     connection.close()
     Catalog.open(file).close()
+
+
+@pytest.mark.parametrize("version", ["0001", "0003", "0005", "0006", " 007", "000'"])
+def test_a_damaged_number_of_the_schema_is_refused_and_migrates_nothing(file: Path, version: str) -> None:
+    with sqlite3.connect(file) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = ?", [version])
+    connection.close()
+    before = contents(file)
+    with pytest.raises(CollectionError, match="is damaged, its tables are not those of the schema"):
+        Catalog.open(file)
+    assert contents(file) == before
 
 
 def test_a_migration_keeps_the_catalog_as_it_was_beside_it(tmp_path: Path) -> None:

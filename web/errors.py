@@ -66,5 +66,6 @@ def http_error(error: HTTPException) -> ResponseReturnValue:
 def _answer(status: int, code: str, message: str) -> ResponseReturnValue:
     if request.path.startswith("/api/"):
         return body(status, code, message), status
-    asked = Asked(q=request.args.get("q", ""))  # to be mended in the box, not typed again
+    words = request.args.get("q", "") if request.query_string.isascii() else ""
+    asked = Asked(q=words)  # to be mended in the box, not typed again
     return render_template("error.html", status=status, message=message, asked=asked), status
