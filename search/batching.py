@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
@@ -21,45 +21,52 @@ if TYPE_CHECKING:
 LIMIT = 16
 """Queries that go through a tower together at most."""
 
+TEXT_RUNS = 2
+"""Batches of texts that are run at once at most, the second one when it is full: while the answers of one are made,
+cores compute the other.
+"""
+
 Item = TypeVar("Item")
 
 
 @dataclass(slots=True, eq=False)
 class _Call(Generic[Item]):
-    """A query that waits until it is its `turn`: its vector `row`, (dim,), is there, or it starts the tower.
+    """A query that waits until it is its `turn`: its vector `row`, (dim,), is there, or it is to run its `batch`.
 
     `alone` when it was in a batch that failed.
     """
 
     item: Item
     turn: threading.Lock
+    batch: list[_Call[Item]] = field(default_factory=list)
     row: NDArray[np.float32] | None = None
     alone: bool = False
 
 
 class Gathered(Generic[Item]):
-    """One item -> its row, through `encode`, which runs once at a time for all that wait then.
+    """One item -> its row, through `encode`, which runs for all that wait then.
 
     Nobody waits for company: whoever finds the tower idle starts it with what is there, and wakes only those whose turn
     it is then. When a batch fails, each of its items is tried alone, so that every caller gets the exception of its own
     item or none.
     """
 
-    def __init__(self, encode: Callable[[list[Item]], NDArray[np.float32]], limit: int = LIMIT) -> None:
+    def __init__(
+        self, encode: Callable[[list[Item]], NDArray[np.float32]], *, limit: int = LIMIT, runs: int = 1
+    ) -> None:
+        """With more `runs` than one, further batches are run beside one that is not done, when `limit` items wait."""
         self._encode = encode
-        self._limit = limit
+        self._limit, self._runs = limit, runs
         self._waiting: deque[_Call[Item]] = deque()
         self._changing = threading.Lock()
-        self._busy = False
+        self._running = 0
 
     def __call__(self, item: Item) -> NDArray[np.float32]:
         call = _Call(item, threading.Lock())
         call.turn.acquire()
         with self._changing:
             self._waiting.append(call)
-            if not self._busy:
-                self._busy = True
-                call.turn.release()
+            self._start()
         call.turn.acquire()
         if call.row is None:
             self._run(call)
@@ -67,19 +74,28 @@ class Gathered(Generic[Item]):
         return call.row
 
     def _run(self, own: _Call[Item]) -> None:
-        """Give the first of those that wait, `own`, and others their rows; then it is somebody else's turn."""
-        with self._changing:
-            batch = self._batch()
+        """Give all of its batch, of which `own` is the first, their rows; then it is somebody else's turn."""
         try:
             try:
-                self._fill(batch)
+                self._fill(own.batch)
             except (SearchError, RuntimeError):
-                if len(batch) == 1:
+                if len(own.batch) == 1:
                     raise
                 self._fill([own])
         finally:
             with self._changing:
-                self._pass_on(batch[1:])
+                self._pass_on(own.batch[1:])
+                self._running -= 1
+                self._start()
+
+    def _start(self) -> None:
+        """Let the first of those that wait run a batch of them, where none is run or there is enough for one more."""
+        runs = self._runs if len(self._waiting) >= self._limit else 1
+        if self._waiting and self._running < runs:
+            self._running += 1
+            batch = self._batch()
+            batch[0].batch = batch
+            batch[0].turn.release()
 
     def _batch(self) -> list[_Call[Item]]:
         batch = [self._waiting.popleft()]
@@ -98,9 +114,6 @@ class Gathered(Generic[Item]):
                 self._waiting.appendleft(call)
             else:
                 call.turn.release()
-        self._busy = bool(self._waiting)
-        if self._waiting:
-            self._waiting[0].turn.release()
 
 
 class BatchingEncoder:
@@ -108,7 +121,7 @@ class BatchingEncoder:
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
-        self._text = Gathered(encoder.encode_texts)
+        self._text = Gathered(encoder.encode_texts, runs=TEXT_RUNS)
         self._pixels = Gathered(self._encode_pixels)
 
     @property

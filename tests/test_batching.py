@@ -73,6 +73,24 @@ def test_a_batch_is_bounded() -> None:
     assert [len(batch) for batch in tower.batches] == [1, 2, 2, 1]
 
 
+def test_a_full_batch_goes_beside_one_that_is_not_done() -> None:
+    tower = Tower()
+    gathered = Gathered(tower, limit=2, runs=2)
+    with ThreadPoolExecutor(6) as threads:
+        futures = [threads.submit(gathered, 1)]
+        until(lambda: len(tower.batches) == 1)
+        futures += [threads.submit(gathered, 2)]
+        until(lambda: len(gathered._waiting) == 1)
+        assert tower.batches == [[1]], "one alone waits until the tower is idle"
+        futures += [threads.submit(gathered, 3)]
+        until(lambda: len(tower.batches) == 2)
+        futures += [threads.submit(gathered, other) for other in (4, 5, 6)]
+        until(lambda: len(gathered._waiting) == 3)
+        assert [sorted(batch) for batch in tower.batches] == [[1], [2, 3]], "no third run"
+        tower.go.set()
+    assert [future.result().tolist() for future in futures] == [[2], [4], [6], [8], [10], [12]]
+
+
 def test_a_failure_reaches_its_own_caller_only() -> None:
     tower = Tower()
     *futures, bad = ask_while_busy(tower, Gathered(tower), 1, [2, 3, 13])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import logging
 import os
 import signal
@@ -139,6 +140,7 @@ def answer(listener: socket.socket, site: Site, uploads: Path) -> None:
 def _keep(library: Library) -> None:
     """Load the models, and from then on take away the thumbnails of images that are gone."""
     library.warm()
+    gc.freeze()  # what is loaded by now stays, so no collection needs to look through it
     while True:
         for shelf in library.shelves.values():
             try:
