@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 Purpose = Literal["query", "serve", "build"]
 """One query from a fresh process; queries, one at a time; as many pictures as can be."""
 
-_WAYS: dict[Purpose, tuple[Way, ...]] = {"serve": ("torch", "onnx"), "build": ("torch", "onnx", "onnx-apart")}
+_WAYS: dict[Purpose, tuple[Way, ...]] = {"serve": ("torch", "onnx"), "build": ("torch", "onnx-apart")}
+"""In a build decoders want the cores too, and threads that share a computation wait for the one that lost its core."""
 
 
 def quiet(_note: str) -> None:

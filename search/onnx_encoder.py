@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from math import ceil
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -135,11 +136,14 @@ class OnnxEncoder:
         return rows[np.argsort(order)]
 
     def _slices(self, batch: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-        """Pictures that are computed together. In int8, none are: the numbers of one would change those of another."""
-        size = IMAGE_BATCH if self._threads == 1 else min(_SLICE, -(-len(batch) // self._threads))
+        """Pictures that are computed together, as many slices for each thread. In int8, none are: the numbers of one
+        would change those of another.
+        """
+        share = max(1, ceil(len(batch) / self._threads))
+        size = IMAGE_BATCH if self._threads == 1 else ceil(share / ceil(share / _SLICE))
         if self._identity.precision == "int8":
             size = 1
-        return [np.ascontiguousarray(batch[start : start + size]) for start in range(0, len(batch), max(size, 1))]
+        return [np.ascontiguousarray(batch[start : start + size]) for start in range(0, len(batch), size)]
 
     def _gather(self, parts: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
         return finite(np.concatenate([np.empty((0, self._identity.dim), np.float32), *parts]), self._identity)
