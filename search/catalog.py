@@ -122,16 +122,18 @@ class Catalog:
 
     # What a search needs
 
+    @reading()
     def identity(self) -> EncoderIdentity:
-        with reading():
-            return EncoderIdentity.from_json(self._scalar(select(state.c.encoder)))
+        return EncoderIdentity.from_json(self._scalar(select(state.c.encoder)))
 
+    @reading()
     def state(self) -> State:
         rows = self._rows(statements.STATE)
+        (own,) = {tuple(row[:4]) for row in rows}
         known = sorted(row[4:] for row in rows if row.path is not None)
-        followed = tuple(Root(path, tuple(exclude), hidden) for path, exclude, hidden in known)
-        return State._make((*rows[0][:4], followed))
+        return State._make((*own, tuple(Root(path, tuple(exclude), hidden) for path, exclude, hidden in known)))
 
+    @reading()
     def publication(self) -> tuple[int, dict[str, Any] | None]:
         """The live generation and what was noted with it."""
         ((generation, known),) = self._rows(select(state.c.generation, state.c.publication))
@@ -242,5 +244,7 @@ class Catalog:
     def _column(self, query: Executable) -> list[Any]:
         return [value for (value,) in self._rows(query)]
 
+    @reading()
     def _scalar(self, query: Executable) -> Any:
-        return self._rows(query)[0][0]
+        ((value,),) = self._rows(query)
+        return value

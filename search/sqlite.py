@@ -141,12 +141,14 @@ def writing_alone(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """Turn values that are none, as a time or as JSON, into CollectionError: whoever wrote them wrote others."""
+    """Turn values that are none, as a time or as JSON, and rows that are missing or double, into CollectionError:
+    whoever wrote them wrote others.
+    """
     try:
         yield
     except (ValueError, TypeError) as error:
         raise CollectionError(
-            f"the catalog is damaged, a value in it cannot be read ({error}): restore a snapshot, or build a new one"
+            f"the catalog is damaged, what is in it cannot be read ({error}): restore a snapshot, or build a new one"
         ) from error
 
 

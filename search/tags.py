@@ -15,6 +15,7 @@ from search.classify import Classifier
 from search.errors import BadFilter
 from search.records import State, Tag
 from search.schema import labels, state, tags, texts
+from search.sqlite import reading
 from search.types import Logits, Target
 from search.vocabulary import Vocabulary
 
@@ -118,7 +119,8 @@ class Tags:
         """Tag the images that came since: `images_after` gives those whose ids are greater."""
         if (vocabulary := self._read_vocabulary()) is None:
             return
-        ((tagged_to,),) = self._rows(select(state.c.tagged_to))
+        with reading():
+            ((tagged_to,),) = self._rows(select(state.c.tagged_to))
         with self._engine.begin() as connection:
             if last := _tag(connection, vocabulary, images_after(tagged_to)):
                 _changed(connection, tagged_to=last)
@@ -129,6 +131,7 @@ class Tags:
             _clear(connection)
             _changed(connection, tagged_to=0, logit_scale=None)
 
+    @reading()
     def _read_vocabulary(self) -> Vocabulary | None:
         columns = (labels.c.name, labels.c.threshold, labels.c.sensitive, labels.c.vector, state.c.logit_scale)
         rows = self._rows(select(*columns).join(state, state.c.id == 1).order_by(labels.c.id))
@@ -139,6 +142,7 @@ class Tags:
         classifier = Classifier(names, matrix, Logits(scales[0]))  # a bias is the same for all labels: softmax drops it
         return Vocabulary(classifier, np.array(thresholds, np.float32), np.array(sensitive))
 
+    @reading()
     def _version(self) -> Version:
         ((tag_changes, generation),) = self._rows(statements.TAG_VERSION)
         return tag_changes, generation

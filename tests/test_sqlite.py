@@ -84,6 +84,22 @@ def test_a_table_whose_definition_is_damaged_is_said_to_be(file: Path) -> None:
     catalog.close()
 
 
+@pytest.mark.parametrize("change", ["DELETE FROM state", "INSERT INTO state SELECT 2, encoder, {others} FROM state"])
+def test_a_state_that_is_gone_or_there_twice_is_said_to_be_damaged(file: Path, change: str) -> None:
+    with sqlite3.connect(file) as connection:
+        columns = [name for _, name, *_ in connection.execute("PRAGMA table_info(state)")]
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        assert columns[:2] == ["id", "encoder"]
+        others = ["generation + 1" if name == "generation" else name for name in columns[2:]]
+        connection.execute(change.format(others=", ".join(others)))
+    connection.close()
+    catalog = Catalog.open(file)
+    for ask in (catalog.state, catalog.publication, catalog.identity, lambda: catalog.tags.hidden("images")):
+        with pytest.raises(CollectionError, match=r"is damaged, what is in it cannot be read"):
+            ask()
+    catalog.close()
+
+
 @pytest.mark.parametrize("size_bytes", [0, 1, 99, 100, 4096, 5000])
 def test_a_catalog_whose_tail_is_cut_is_refused_when_it_is_opened_or_by_its_damage(file: Path, size_bytes: int) -> None:
     os.truncate(file, size_bytes)
