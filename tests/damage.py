@@ -132,7 +132,10 @@ def _asked(collection: Collection, sound: Sound) -> str:
 def dump(directory: Path) -> list[str]:
     with closing(sqlite3.connect(directory / "catalog.sqlite")) as connection:
         connection.text_factory = lambda data: data.decode(errors="replace")
-        return list(connection.iterdump())
+        try:
+            return list(connection.iterdump())
+        except (TypeError, sqlite3.Error) as error:  # a name in the schema that is no text any more, which SQLite takes
+            return [repr(error)]
 
 
 def repaired(directory: Path, sound: Sound) -> bool:
