@@ -236,10 +236,11 @@ assert not {"search.apart", "pillow_heif"} & set(sys.modules)
 def test_no_process_stays_behind(end: signal.Signals | None, tmp_path: Path) -> None:
     """Neither an idle one nor one with a hanging decoder, in the middle of its picture."""
     code = f"""
-import sys, threading
+import signal, sys, threading
 from search import apart
 from search.image import decode_picture
 from tests import bad_decoders
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs the tests in the background may ignore it
 apart.WORKER, apart.SECONDS = bad_decoders.WORKER, {SECONDS}
 decode_picture(bad_decoders.picture("decodes"), max_pixels=100)
 hangs = bad_decoders.picture("hangs")
