@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from operator import itemgetter
 
@@ -33,20 +33,24 @@ def page(
     after: Cursor | Cursors | None = None,
 ) -> Page:
     """`Searcher.page` of what is wanted. Both come by relevance, neither grouped nor diverse: BadQuery otherwise."""
-    of_both = Cursors(None, None) if after is None else after
     ask = partial(searcher.page, terms, k=k, where=where, templates=templates, ranking=ranking, exact=exact)
     if target != "both" and not isinstance(after, Cursors):
         return ask(target=target, sort=sort, group=group, diverse=diverse, after=after)
-    if target != "both" or not isinstance(of_both, Cursors):
-        raise BadQuery(f"the cursor {after} came with pages of another target; give the one of the page before")
-    if sort != "relevance" or group or diverse:
-        raise BadQuery("pictures and texts together come nearest first; leave sort, group and diverse out")
-    images, texts = ask(target="images", after=of_both.images), ask(target="texts", after=of_both.texts)
+    if target == "both" and not isinstance(after, Cursor):
+        if sort != "relevance" or group or diverse:
+            raise BadQuery("pictures and texts together come nearest first; leave sort, group and diverse out")
+        return _both(ask, k, after or Cursors(None, None))
+    raise BadQuery(f"the cursor {after} came with pages of another target; give the one of the page before")
+
+
+def _both(ask: Callable[..., Page], k: int, after: Cursors) -> Page:
+    """The next `k` of both, of each of which `ask` gives a page."""
+    images, texts = ask(target="images", after=after.images), ask(target="texts", after=after.texts)
     hits = _merged(images.hits, texts.hits)[:k]
     is_all = len(hits) == len(images.hits) + len(texts.hits) and not images.next and not texts.next
-    after_these = Cursors(_moved(of_both.images, hits, "images"), _moved(of_both.texts, hits, "texts"))
+    following = Cursors(_moved(after.images, hits, "images"), _moved(after.texts, hits, "texts"))
     matched = _matched(images.matched, texts.matched)
-    return Page(hits, None if is_all else after_these, matched, images.length, images.state)
+    return Page(hits, None if is_all else following, matched, images.length, images.state)
 
 
 def _merged(images: Sequence[Hit], texts: Sequence[Hit]) -> list[Hit]:
