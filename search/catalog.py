@@ -19,7 +19,7 @@ from search.changes import Changes, StoredVector
 from search.database import Database, Place, database_at, schema_version
 from search.errors import SchemaTooNew
 from search.feature_records import FeatureRecords
-from search.filters import Filter, at_or_under, matching
+from search.filters import Filter, at_or_under, matching, matching_among
 from search.records import (
     DECODER,
     Choices,
@@ -158,12 +158,16 @@ class Catalog:
             for row_id, vector, checksum, image_id, text, path, *facts in self._rows(statements.ROWS[target], ids=ids)
         }
 
-    def matching(self, where: Filter, target: Target, of: Sequence[int] | None = None) -> NDArray[np.int64]:
-        """The ids, ascending, that satisfy `where`: all, or those of some ids. BadFilter for an unknown tag."""
+    def matching(self, where: Filter, target: Target) -> NDArray[np.int64]:
+        """The ids, ascending, that satisfy `where`. BadFilter for an unknown tag."""
         self.tags.require(where.tags)
-        found = matching(where, target, self.roots(), of).subquery()
+        found = matching(where, target, self.roots()).subquery()
         ids = select(func.aggregate_strings(cast(found.c[0], String), ","))  # a row each would take seven times as long
         return np.sort(np.fromstring(self._scalar(ids) or "", np.int64, sep=","))
+
+    def matching_among(self, where: Filter, target: Target, ids: Sequence[int]) -> frozenset[int]:
+        """Those of some ids; an unknown tag has no image."""
+        return frozenset(self._column(matching_among(where, target, self.state().roots), ids=ids))
 
     def choices(self) -> Choices:
         """What a filter may ask for."""
@@ -241,8 +245,8 @@ class Catalog:
         with reading(), self._engine.connect() as connection:
             return connection.execute(query, values).all()
 
-    def _column(self, query: Executable) -> list[Any]:
-        return [value for (value,) in self._rows(query)]
+    def _column(self, query: Executable, **values: Any) -> list[Any]:
+        return [value for (value,) in self._rows(query, **values)]
 
     @reading()
     def _scalar(self, query: Executable) -> Any:

@@ -6,6 +6,7 @@ import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache, partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, case, false, func, not_, or_, select
@@ -13,6 +14,7 @@ from sqlalchemy import ColumnElement, Select, and_, case, false, func, not_, or_
 from search.expression import Condition, Date, Operator, parse_conditions
 from search.places import Near
 from search.schema import GreatCircle, images, labels, tags, texts
+from search.statements import IDS
 from search.stores import is_url
 from search.tags import SENSITIVE, tagged
 from search.types import Root, Target
@@ -48,29 +50,46 @@ class Filter:
         return [str(asked.value) for asked in self.conditions if asked.field == "tag"]
 
 
+_KEPT = 100
+"""Of how many filters the statements are."""
+
 _HasTag = Callable[[ColumnElement[bool]], ColumnElement[bool]]
 """What holds where an image has a tag, by what holds of its label."""
 
+_Tagged = Callable[[ColumnElement[int], ColumnElement[bool]], ColumnElement[bool]]
+"""The same of the image with an id."""
 
-def matching(asked: Filter, target: Target, roots: Sequence[Root], of: Sequence[int] | None) -> Select[int]:
-    """The ids of images that match, or of texts whose image does; of all of them, or of the ids `of`."""
-    if of is None:
-        found = _images(asked, roots)
-        return found if target == "images" else select(texts.c.id).where(texts.c.image_id.in_(found))
-    holds = _satisfied(asked, roots, lambda which: tagged(which).where(tags.c.image_id == images.c.id).exists())
+
+def matching(asked: Filter, target: Target, roots: Sequence[Root]) -> Select[int]:
+    """The ids of images that match, or of texts whose image does."""
+    found = _images(asked, roots, lambda image_id, which: image_id.in_(tagged(which)))
+    return found if target == "images" else select(texts.c.id).where(texts.c.image_id.in_(found))
+
+
+@lru_cache(_KEPT)
+def matching_among(asked: Filter, target: Target, roots: tuple[Root, ...]) -> Select[int]:
+    """Those of some `ids`; kept, since building it takes as long as running it."""
     if target == "images":
-        return select(images.c.id).where(images.c.id.in_(of), *holds)
-    return select(texts.c.id).join(images).where(texts.c.id.in_(of), *holds)
+        found = _images(asked, roots, _is_tagged)
+        return found.where(found.selected_columns[0].in_(IDS))
+    holds = _satisfied(asked, roots, partial(_is_tagged, texts.c.image_id))
+    found = select(texts.c.id).where(texts.c.id.in_(IDS), *holds)
+    return found if all(one.field == "tag" for one in asked.conditions) else found.join(images)
 
 
-def _images(asked: Filter, roots: Sequence[Root]) -> Select[int]:
+def _images(asked: Filter, roots: Sequence[Root], is_tagged: _Tagged) -> Select[int]:
     """Where only tags are asked for, the tags are read and not the images, each of which takes longer to find."""
     conditions = sorted(asked.conditions, key=lambda one: (one.field == "tag", one.negated))
     if conditions and (first := conditions[0]).field == "tag" and not first.negated:
         others = Filter(tuple(conditions[1:]), asked.show_sensitive)
-        holds = _satisfied(others, roots, lambda which: tags.c.image_id.in_(tagged(which)))
-        return tagged(labels.c.name == first.value).where(*holds)
-    return select(images.c.id).where(*_satisfied(asked, roots, lambda which: images.c.id.in_(tagged(which))))
+        return tagged(labels.c.name == first.value).where(
+            *_satisfied(others, roots, partial(is_tagged, tags.c.image_id))
+        )
+    return select(images.c.id).where(*_satisfied(asked, roots, partial(is_tagged, images.c.id)))
+
+
+def _is_tagged(image_id: ColumnElement[int], which: ColumnElement[bool]) -> ColumnElement[bool]:
+    return tagged(which, of := tags.alias()).where(of.c.image_id == image_id).exists()
 
 
 def _satisfied(asked: Filter, roots: Sequence[Root], has_tag: _HasTag) -> Iterator[ColumnElement[bool]]:

@@ -25,7 +25,7 @@ from search.paging import Order, Page, Ranked, Sort, in_time, is_match
 from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm, checked, unit
 from search.ranking import Cursor, Neighbour, candidates, rank, ranked
 from search.records import State
-from search.selectivity import among_matching, plan
+from search.selectivity import Planner
 from search.settings import MAX_K
 from search.timing import Observe, ignore, timed
 from search.types import Hit, Ranking, Target, TextLength
@@ -79,6 +79,7 @@ class Searcher:
         self.collection = collection
         self.embedder = Embedder(collection, load_encoder, observe)
         self._observe = observe
+        self._planner = Planner(collection.catalog)
         self._calibrator = Calibrator(collection, self.embedder.encode_texts, background)
 
     def by_text(self, text: str, *, k: int = 10, target: Target = "images") -> list[Hit]:
@@ -196,7 +197,7 @@ class Searcher:
         while True:
             wanted = before + take
             with timed("index", self._observe):
-                way = way or plan(catalog, asked.live, target, where, wanted, exact=asked.exact)
+                way = way or self._planner.plan(asked.live, target, where, wanted, exact=asked.exact)
                 near = rank(
                     asked.live[0],
                     asked.ranking,
@@ -212,7 +213,7 @@ class Searcher:
             if len(hits) >= count:
                 return hits[:count]
             if way.wider > 1:
-                way = among_matching(catalog, asked.live[0], target, where)
+                way = self._planner.among_matching(asked.live[0], target, where)
             elif len(near) < wanted:
                 return hits
             else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from math import ceil
 
 from search.catalog import Catalog
@@ -32,6 +33,9 @@ REACH = 1_000
 SPARE = 5
 """How many hits more than wanted are expected among twice the neighbours: chance is greater where few are wanted."""
 
+_KEPT = 1_000
+"""For how many filters it is kept how much matches."""
+
 HIDDEN_WIDER = 3
 """How much further is looked, at first, where some images are hidden."""
 
@@ -49,38 +53,41 @@ class Plan:
     exact: bool
 
 
-def among_matching(catalog: Catalog, index: VectorIndex, target: Target, where: Filter) -> Plan:
-    return Plan(catalog.matching(_divided(index, where)[1], target), where.conditions, frozenset, 1, exact=True)
+class Planner:
+    """Makes the plans for one collection. Threads may share it.
 
+    About how much matches a filter is kept: where that has changed, a search takes longer and finds the same.
+    """
 
-def plan(
-    catalog: Catalog,
-    live: tuple[VectorIndex, State],
-    target: Target,
-    where: Filter,
-    wanted: int,
-    *,
-    exact: bool,
-) -> Plan:
-    """For neighbours of which `wanted` are asked for. BadFilter for an unknown tag."""
-    index, state = live
-    told, left = _divided(index, where)
-    if left.is_empty:
-        # by the state that named the index: no image is in an index before it has its tags
-        hidden = frozenset() if where.show_sensitive else catalog.tags.hidden(target, state)
-        if not hidden:
-            return Plan(None, told, frozenset, 1, exact)
-        return Plan(None, told, lambda ids: frozenset(ids) - hidden, HIDDEN_WIDER, exact)
-    if len(index) >= MANY:
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._share = lru_cache(_KEPT)(self._sampled)
 
-        def hits(ids: Sequence[int]) -> frozenset[int]:
-            return frozenset(catalog.matching(left, target, ids).tolist())
+    def plan(self, live: tuple[VectorIndex, State], target: Target, where: Filter, wanted: int, *, exact: bool) -> Plan:
+        """For neighbours of which `wanted` are asked for. BadFilter for an unknown tag."""
+        index, state = live
+        told, left = _divided(index, where)
+        if left.is_empty:
+            # by the state that named the index: no image is in an index before it has its tags
+            hidden = frozenset() if where.show_sensitive else self._catalog.tags.hidden(target, state)
+            if not hidden:
+                return Plan(None, told, frozenset, 1, exact)
+            return Plan(None, told, lambda ids: frozenset(ids) - hidden, HIDDEN_WIDER, exact)
+        if len(index) >= MANY:
+            share = self._share(left, target, tuple(index.some_ids(SAMPLE).tolist()), state.tag_changes)
+            if share >= OFTEN and (wider := ceil((2 * wanted + SPARE) / (share * wanted))) * wanted <= REACH:
+                hits = partial(self._catalog.matching_among, left, target)
+                return Plan(None, told, hits, wider, exact=True)
+        return self.among_matching(index, target, where)
 
-        some = index.some_ids(SAMPLE).tolist()
-        share = len(hits(some)) / len(some)
-        if share >= OFTEN and (wider := ceil((2 * wanted + SPARE) / (share * wanted))) * wanted <= REACH:
-            return Plan(None, told, hits, wider, exact=True)
-    return among_matching(catalog, index, target, where)
+    def among_matching(self, index: VectorIndex, target: Target, where: Filter) -> Plan:
+        matching = self._catalog.matching(_divided(index, where)[1], target)
+        return Plan(matching, where.conditions, frozenset, 1, exact=True)
+
+    def _sampled(self, where: Filter, target: Target, some: Sequence[int], _tag_changes: int) -> float:
+        """Which part of some ids matches. BadFilter for an unknown tag."""
+        self._catalog.tags.require(where.tags)
+        return len(self._catalog.matching_among(where, target, some)) / len(some)
 
 
 def _divided(index: VectorIndex, where: Filter) -> tuple[Sequence[Condition], Filter]:

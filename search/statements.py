@@ -23,7 +23,7 @@ VECTOR: dict[Target, tuple[Column[Any], Column[Any]]] = {
 
 FACTS = [images.c[fact.name] for fact in fields(Facts)]
 
-_IDS: BindParameter[int] = bindparam("ids", expanding=True)
+IDS: BindParameter[int] = bindparam("ids", expanding=True)
 
 STATE: Select[Any] = select(
     *(state.c[name] for name in State._fields if name != "roots"), *(roots.c[root.name] for root in fields(Root))
@@ -32,20 +32,20 @@ STATE: Select[Any] = select(
 
 TAG_VERSION = select(state.c.tag_changes, state.c.generation)
 
-IMAGES: Select[Any] = select(images.c.id, images.c.path, *FACTS).where(images.c.id.in_(_IDS))
-TEXTS = select(texts.c.id, texts.c.text, texts.c.image_id).where(texts.c.id.in_(_IDS))
-CAPTIONS = select(texts.c.image_id, texts.c.text).where(texts.c.image_id.in_(_IDS)).order_by(texts.c.id)
+IMAGES: Select[Any] = select(images.c.id, images.c.path, *FACTS).where(images.c.id.in_(IDS))
+TEXTS = select(texts.c.id, texts.c.text, texts.c.image_id).where(texts.c.id.in_(IDS))
+CAPTIONS = select(texts.c.image_id, texts.c.text).where(texts.c.image_id.in_(IDS)).order_by(texts.c.id)
 TAGS = (
     select(tags.c.image_id, labels.c.name, tags.c.probability, labels.c.sensitive)
     .join(labels)
-    .where(tags.c.image_id.in_(_IDS))
+    .where(tags.c.image_id.in_(IDS))
     .order_by(tags.c.probability.desc(), tags.c.label_id)
 )
 ROWS: dict[Target, Executable] = {
     "images": select(images.c.id, *VECTOR["images"], images.c.id, null(), images.c.path, *FACTS).where(
-        images.c.id.in_(_IDS)
+        images.c.id.in_(IDS)
     ),
     "texts": select(texts.c.id, *VECTOR["texts"], images.c.id, texts.c.text, images.c.path, *FACTS)
     .join(images)
-    .where(texts.c.id.in_(_IDS)),
+    .where(texts.c.id.in_(IDS)),
 }

@@ -7,7 +7,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Connection, Engine, Executable, Select, delete, distinct, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Executable,
+    FromClause,
+    Select,
+    delete,
+    distinct,
+    func,
+    select,
+    update,
+)
 
 from search import statements
 from search.apply import insert_all
@@ -29,9 +41,9 @@ _NEVER: Version = (-1, -1)
 _SHOWN = 20
 
 
-def tagged(which: ColumnElement[bool]) -> Select[int]:
+def tagged(which: ColumnElement[bool], of: FromClause = tags) -> Select[int]:
     """The ids of images that have a tag, by what its label is: SQLite finds few labels' tags by them, not by a join."""
-    return select(tags.c.image_id).where(tags.c.label_id.in_(select(labels.c.id).where(which)))
+    return select(of.c.image_id).where(of.c.label_id.in_(select(labels.c.id).where(which)))
 
 
 SENSITIVE: ColumnElement[bool] = labels.c.sensitive

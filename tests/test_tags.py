@@ -18,7 +18,7 @@ from search.prompts import Label
 from search.query import IdTerm, TextTerm, VectorTerm
 from search.searcher import Searcher
 from search.selectivity import MANY
-from search.types import Facts, Logits
+from search.types import Facts, Logits, Root
 from search.vocabulary import Vocabulary, make_vocabulary
 from tests.colors import ColorEncoder
 from tests.conftest import Build, paint
@@ -241,6 +241,24 @@ def test_a_search_gives_the_k_best_of_those_that_are_not_hidden(
     assert paged[:k] == found
 
 
+def test_what_was_many_and_is_few_since_is_found(
+    monkeypatch: pytest.MonkeyPatch, collection: Collection, searcher: Searcher, crowd: np.ndarray
+) -> None:
+    """A searcher keeps how much matched; files move, and no generation tells."""
+    monkeypatch.setattr("search.selectivity.MANY", 0)
+    collection.catalog.follow([Root("/photos"), Root("/other")])
+    query, elsewhere = VectorTerm(crowd[0]), list(range(1, COUNT - 5))
+
+    def found() -> list[int]:
+        where = Filter.parse("folder:/photos", show_sensitive=True)
+        return [hit.id for hit in searcher.search([query], k=10, where=where)]
+
+    assert len(found()) == 10
+    moved = {number: FileStamp(f"/other/{number}.jpg", 1, 1) for number in elsewhere}
+    collection.catalog.apply(Changes(restamped=moved))
+    assert sorted(found()) == sorted(set(range(1, COUNT + 1)) - set(elsewhere))
+
+
 @pytest.mark.parametrize("target", ["images", "texts"])
 @pytest.mark.parametrize("show", [False, True])
 def test_sql_finds_the_images_with_a_tag_among_all_and_among_some(
@@ -262,8 +280,8 @@ def test_sql_finds_the_images_with_a_tag_among_all_and_among_some(
         expected = np.flatnonzero(holds if show else holds & ~bad) + 1
         assert collection.catalog.matching(asked, target).tolist() == expected.tolist()
         some = np.arange(1, COUNT + 50, 3)
-        among = collection.catalog.matching(asked, target, some.tolist())
-        assert among.tolist() == np.intersect1d(expected, some).tolist()
+        among = collection.catalog.matching_among(asked, target, some.tolist())
+        assert among == set(np.intersect1d(expected, some).tolist())
 
 
 def test_several_tags_are_all_wanted(
