@@ -21,7 +21,7 @@ from search.index import Ids, Neighbours, Vectors, checked
 MOST_DIMS = 512
 """Of longer vectors the weakest principal axes are left out of the codes."""
 
-CANDIDATES = 2_000
+CANDIDATES = 1_000
 """How many rows are compared again, besides CANDIDATES_A_HIT for each hit that is asked for."""
 
 CANDIDATES_A_HIT = 10
