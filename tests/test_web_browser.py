@@ -242,7 +242,15 @@ def test_a_tag_in_the_lightbox_leads_to_a_search_by_it(browser: Browser, site: s
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_moves_or_overflows_at_any_width(browser: Browser, site: str, width: int, scheme: str) -> None:
     browser.resize(width, 800, dark=scheme == "dark")
-    for path in ("/", "/search?q=red", "/search?q=red&min_side=100", "/images/1", "/status", "/api"):
+    for path in (
+        "/",
+        "/search?q=red",
+        "/search?q=red&min_side=100",
+        "/search?q=red&target=both",
+        "/images/1",
+        "/status",
+        "/api",
+    ):
         browser.open(site + path)
         assert browser.run("document.documentElement.scrollWidth") <= width
         assert browser.run(SHIFT) < 0.01

@@ -245,6 +245,26 @@ def test_captions_are_shown_with_their_pictures(client: FlaskClient) -> None:
     assert "<p>a wall painted &lt;b&gt;red&lt;/b&gt;</p>" in html
 
 
+def test_pictures_and_captions_together_come_page_by_page(client: FlaskClient) -> None:
+    html = page(client, "/search?q=red&target=both")
+    said = "a wall painted &lt;b&gt;red&lt;/b&gt;"
+    assert sorted(tiles(html)) == sorted(["blue.webp", "green.bmp", "red.png", said])
+    assert "3 pictures and 1 caption, strongest first" in html
+    assert 'name="sort"' not in html
+    url, found = "/search?q=red&target=both&k=3", []
+    while url:
+        paged = page(client, url)
+        found += tiles(paged)
+        url = next((unescape(link) for link in re.findall(r'href="([^"]*)" data-more', paged)), "")
+    assert found == tiles(html)
+
+
+def test_what_is_sorted_or_grouped_can_be_asked_for_together_too(client: FlaskClient) -> None:
+    html = page(client, "/search?q=red&folder=trip&sort=newest&group=yes")
+    assert 'href="/search?q=red&amp;target=both&amp;folder=trip"' in html
+    assert "leave sort, group and diverse out" in page(client, "/search?q=red&target=both&sort=newest", 400)
+
+
 def test_the_page_of_an_image_has_its_facts_captions_and_neighbours(client: FlaskClient) -> None:
     html = page(client, f"/images/{id_of(client, 'red')}")
     assert re.search(r"24 . 16 pixels", html)

@@ -14,7 +14,7 @@ from search.paging import SORTS, Sort
 from search.query import IdTerm, Term, parse_text
 from search.ranking import Cursor, Cursors, read_cursor
 from search.records import Tag
-from search.types import HIDE, RANKINGS, SENSITIVE, SHOW, TARGETS, Ranking, Target
+from search.types import HIDE, RANKINGS, SENSITIVE, SHOW, WANTED, Ranking, Wanted
 from web import places
 from web.library import Shelf
 from web.uploads import Uploads, key_of_url
@@ -45,7 +45,7 @@ class Asked:
     id: int | None = None
     picture: str | None = None
     url: str | None = None
-    target: Target = "images"
+    target: Wanted = "images"
     sort: Sort = "relevance"
     narrowed: Mapping[str, str] = field(default_factory=dict)
     k: int | None = None
@@ -177,11 +177,11 @@ def read_choice(name: str, text: str | None, choices: Sequence[str]) -> str:
     return text or choices[0]
 
 
-def read_target(text: str | None) -> Target:
-    for target in TARGETS:
+def read_target(text: str | None) -> Wanted:
+    for target in WANTED:
         if target == (text or "images"):
             return target
-    raise BadQuery(f"target is {(text or '')[:_SHOWN]!r}; choose one of {', '.join(TARGETS)}")
+    raise BadQuery(f"target is {(text or '')[:_SHOWN]!r}; choose one of {', '.join(WANTED)}")
 
 
 def read_sort(text: str | None) -> Sort:

@@ -16,7 +16,7 @@ from search.paging import Sort
 from search.prompts import templates_of
 from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm, parse_text
 from search.ranking import Cursor, Cursors, read_cursor
-from search.types import WANTED, Ranking, Wanted
+from search.types import Ranking, Wanted
 from web.body import FORMS, boolean, file_bytes, number, read_object, string, whole
 from web.current import fetch_of
 from web.params import (
@@ -25,6 +25,7 @@ from web.params import (
     read_number,
     read_ranking,
     read_sort,
+    read_target,
     read_text,
     read_yes_or_no,
 )
@@ -69,7 +70,7 @@ def refine(terms: list[Term], values: Mapping[str, str], default_k: int = DEFAUL
     return Query(
         terms=terms,
         k=default_k if k is None else k,
-        target=_wanted(values.get("target", "")),
+        target=read_target(values.get("target")),
         collection=values.get("collection"),
         where=read_filter(values),
         sort=read_sort(values.get("sort")),
@@ -95,7 +96,7 @@ def from_body(request: Request) -> Query:
     return Query(
         terms=_checked([_term(term) for term in terms[: MAX_TERMS + 1]]),
         k=whole("k", body.get("k", DEFAULT_K)),
-        target=_wanted(string("target", body.get("target", ""))),
+        target=read_target(string("target", body.get("target", ""))),
         collection=string("collection", body.get("collection", "")),
         where=json_filter(body),
         sort=read_sort(string("sort", body.get("sort", ""))),
@@ -106,13 +107,6 @@ def from_body(request: Request) -> Query:
         diverse=boolean("diverse", body.get("diverse", False)),
         templates=_templates(string("templates", body.get("templates", ""))),
     )
-
-
-def _wanted(text: str) -> Wanted:
-    for target in WANTED:
-        if target == (text or "images"):
-            return target
-    raise BadQuery(f"target is {text[:40]!r}; choose one of {', '.join(WANTED)}")
 
 
 def json_filter(body: Mapping[str, Any]) -> Filter:
