@@ -23,7 +23,7 @@ from search.hits import hit_of
 from search.index import VectorIndex, Vectors
 from search.paging import Order, Page, Ranked, Sort, in_time, is_match
 from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm, checked, unit
-from search.ranking import Cursor, Neighbour, candidates, rank, ranked
+from search.ranking import Cursor, Neighbour, candidates, rank, ranked, surely_from
 from search.records import State
 from search.selectivity import Planner
 from search.settings import MAX_K
@@ -208,8 +208,9 @@ class Searcher:
                 )
                 hit_ids = way.hits([id_ for _, id_ in near])
             shown = [item for item in near if item[1] in hit_ids and item[1] not in asked.without]
+            least = surely_from(near, way.wider * wanted, len(asked.ranking))
             with timed("hydrate", self._observe):
-                hits = self._nearest(asked, shown[after.seen :] if after and not last else shown, take, last)
+                hits = self._nearest(asked, shown[after.seen :] if after and not last else shown, take, last, least)
             if len(hits) >= count:
                 return hits[:count]
             if way.wider > 1:
@@ -219,14 +220,19 @@ class Searcher:
             else:
                 take *= 2
 
-    def _nearest(self, asked: _Asked, found: Sequence[Neighbour], count: int, last: Neighbour | None) -> list[Ranked]:
-        """Of what the index found, the first `count` by their stored rows, after the `last` of the page before."""
+    def _nearest(
+        self, asked: _Asked, found: Sequence[Neighbour], count: int, last: Neighbour | None, least: float
+    ) -> list[Ranked]:
+        """Of what the index found, the first `count` by their stored rows, after the `last` of the page before; none
+        below `least`, where others may be nearer.
+        """
         near = candidates(found, count, len(asked.ranking), last)
         rows = self.collection.catalog.rows(asked.target, [id_ for _, id_ in near])
         nearest = ranked({id_: row.vector for id_, row in rows.items()}, asked.ranking, last)[:count]
         return [
             (hit_of(asked.target, id_, float(rows[id_].vector @ asked.vector), rows[id_]), rows[id_].vector)
-            for _, id_ in nearest
+            for score, id_ in nearest
+            if score >= least
         ]
 
     def _strong(self, asked: _Asked, hits: list[Ranked]) -> list[Ranked]:
