@@ -137,27 +137,26 @@ class Searcher:
         order = Order(sort, group, diverse)
         asked = self._ask(terms, k, target, ranking, exact=exact, templates=templates)
         with _TURNS:
-            found, more, best = self._paged(asked, order, k, where, after)
-        matched = is_match([hit for hit, _ in best]) if after is None else None
-        return Page([hit for hit, _ in found[:k]], more, matched, self._longest(terms), asked.live[1])
+            found, more = self._paged(asked, order, k, where, after)
+        hits = [hit for hit, _ in found]
+        return Page(hits, more, None if after else is_match(hits), self._longest(terms), asked.live[1])
 
     def _paged(
         self, asked: _Asked, order: Order, k: int, where: Filter, after: Cursor | None
-    ) -> tuple[Sequence[Ranked], Cursor | None, Sequence[Ranked]]:
-        """The hits of a page, perhaps one more, where the next begins, and the best hits of all."""
+    ) -> tuple[Sequence[Ranked], Cursor | None]:
+        """The hits of a page, and where the next begins."""
         if order.sort != "relevance":
             best = self._strong(asked, self._following(asked, MAX_K, None, where))
             matches = in_time(
                 [item for item in best if item[0].strength is None or item[0].strength >= MATCH], order.sort
             )
-            found, more = order.page(lambda count: matches[:count], asked.ranking, k, after)
-        elif order.group or order.diverse:
+            return order.page(lambda count: matches[:count], asked.ranking, k, after)
+        if order.group or order.diverse:
             found, more = order.page(lambda count: self._following(asked, count, None, where), asked.ranking, k, after)
-            best = found = self._strong(asked, found)
         else:
-            best = found = self._strong(asked, self._following(asked, k + 1, after, where))
+            found = self._following(asked, k + 1, after, where)
             more = Cursor((after.seen if after else 0) + k, found[k - 1][0].id) if len(found) > k else None
-        return found, more, best
+        return self._strong(asked, found[:k]), more
 
     def _longest(self, terms: Sequence[Term]) -> TextLength | None:
         texts = [term.text for term in terms if isinstance(term, TextTerm)]
