@@ -64,7 +64,7 @@ def test_a_row_comes_back_with_all_its_facts(catalog: Catalog) -> None:
     assert catalog.identity() == IDENTITY
 
 
-@pytest.mark.parametrize("name", [b"caf\xe9", b"\xff\x80", b"sub\x1a41", "日本 🐶".encode(), b"a%_b"])
+@pytest.mark.parametrize("name", [b"caf\xe9", b"\xff\x80", b"sub\x1a41", b"no\0file", "日本 🐶".encode(), b"a%_b"])
 def test_a_path_of_any_bytes_comes_back_the_same(catalog: Catalog, name: bytes) -> None:
     path = os.fsdecode(b"/photos/" + name)
     catalog.apply(Changes(added=[image(path)]))
