@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from typing import Any
 from xml.parsers import expat
@@ -47,9 +48,14 @@ def _descriptions(image: Image.Image, exif: Image.Exif) -> Iterator[str | None]:
 
 def _written(text: str | None) -> str | None:
     line = line_of(text)
-    if line is None or BOILERPLATE.fullmatch(line) or not re.search(r"[^\W\d_]{2}", line):
+    if line is None or BOILERPLATE.fullmatch(line) or not re.search(r"[^\W\d_]{2}", _without_marks(line)):
         return None
     return line[:MAX_CAPTION_LENGTH]
+
+
+def _without_marks(text: str) -> str:
+    """Marks, such as the vowels of Hindi and Thai, stand between letters and are none."""
+    return "".join(character for character in text if not unicodedata.category(character).startswith("M"))
 
 
 def _iptc_caption(image: Image.Image) -> str | None:
