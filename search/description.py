@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator
 from typing import Any
 from xml.parsers import expat
@@ -79,7 +80,8 @@ def _user_comment(value: Any) -> str | None:
     if not isinstance(value, bytes):
         return None
     charset, text = _CHARSETS.get(value[:8].rstrip(b"\0 ")), value[8:]
-    if charset == "utf-16":  # in the byte order of the writer, whatever that of the EXIF block: Latin's zeros tell
+    # Without a mark it is in the byte order of the writer, whatever that of the EXIF block: Latin's zeros tell.
+    if charset == "utf-16" and not text.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
         charset = "utf-16-be" if text[::2].count(0) > text[1::2].count(0) else "utf-16-le"
     return decoded(text, charset) if charset else None
 

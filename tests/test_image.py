@@ -547,6 +547,8 @@ def test_the_iptc_caption_is_read(encoding: str) -> None:
         ({"XPComment": "a comment".encode("utf-16-le") + b"\0\0"}, "a comment"),
         ({"UserComment": b"ASCII\0\0\0by hand"}, "by hand"),
         ({"UserComment": b"UNICODE\0" + "à la main".encode("utf-16-le")}, "à la main"),
+        ({"UserComment": b"UNICODE\0\xfe\xff" + "猫が好き".encode("utf-16-be")}, "猫が好き"),
+        ({"UserComment": b"UNICODE\0\xff\xfe" + "à la main".encode("utf-16-le")}, "à la main"),
         ({"UserComment": b"UNKNOWN\0text"}, None),
         ({"UserComment": b"\0" * 8 + b"plain" + b"\0" * 90}, "plain"),
         ({"ImageDescription": "OLYMPUS DIGITAL CAMERA         "}, None),
