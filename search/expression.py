@@ -134,7 +134,7 @@ def _read(word: str) -> Condition:
 
 
 def _text(text: str, errors: str = "strict") -> str:
-    """Without NUL, at which SQLite ends a pattern, so that it has every camera."""
+    """Without NUL: there SQLite ends a pattern, which every camera would then have."""
     try:
         storable = b"\0" not in text.encode(errors=errors)
     except UnicodeEncodeError:
