@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ SQL_VARIABLES = 10_000
 """Most values in one statement."""
 
 _ROWS_AT_ONCE = 20_000
+
+Value = TypeVar("Value")
 
 
 class StoredImage(NamedTuple):
@@ -111,9 +113,8 @@ class Bulk:
         """Those of the ids, which may be very many, that an image has."""
         found: set[int] = set()
         with self._engine.connect() as connection:
-            for start in range(0, len(ids), SQL_VARIABLES):
-                some = images.c.id.in_(ids[start : start + SQL_VARIABLES])
-                found.update(connection.execute(select(images.c.id).where(some)).scalars())
+            for some in parts(ids):
+                found.update(connection.execute(select(images.c.id).where(images.c.id.in_(some))).scalars())
         return found
 
     def vectors_at(self, paths: Sequence[str]) -> dict[str, bytes]:
@@ -122,13 +123,15 @@ class Bulk:
         with self._engine.connect() as connection:
             if not connection.execute(select(func.max(images.c.id))).scalar():
                 return found
-            for start in range(0, len(paths), SQL_VARIABLES):
-                some = images.c.path.in_(paths[start : start + SQL_VARIABLES])
-                found.update(
-                    (path, vector)
-                    for path, vector in connection.execute(select(images.c.path, images.c.vector).where(some))
-                )
+            for some in parts(paths):
+                rows = connection.execute(select(images.c.path, images.c.vector).where(images.c.path.in_(some)))
+                found.update((path, vector) for path, vector in rows)
         return found
+
+
+def parts(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
+    """As many values at a time as a statement takes; none of none."""
+    return (values[start : start + SQL_VARIABLES] for start in range(0, len(values), SQL_VARIABLES))
 
 
 def vector_of(stored: bytes, checksum: int, of: str) -> StoredVector:

@@ -12,25 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine, Executable, String, cast, delete, func, insert, select, update
 
-from search import statements
+from search import records, statements
 from search.apply import apply, insert_all
-from search.bulk import SQL_VARIABLES, Bulk, vector_of
+from search.bulk import Bulk, parts, vector_of
 from search.changes import Changes, StoredVector
 from search.database import Database, Place, database_at, schema_version
 from search.errors import SchemaTooNew
 from search.feature_records import FeatureRecords
 from search.filters import Filter, at_or_under, matching, matching_among
-from search.records import (
-    DECODER,
-    Choices,
-    ImageRecord,
-    KnownFailure,
-    KnownFile,
-    Original,
-    State,
-    StoredRow,
-    TextRecord,
-)
+from search.records import Choices, ImageRecord, KnownFailure, KnownFile, Original, State, StoredRow, TextRecord
 from search.schema import SCHEMA_VERSION, failures, images, roots, runs, state, texts
 from search.sqlite import reading
 from search.tags import Tags
@@ -81,7 +71,7 @@ class Catalog:
         return {path: KnownFile(*known) for path, *known in rows}
 
     def known_failures(self, folder: str) -> dict[str, KnownFailure]:
-        by_decoder = failures.c.reason.startswith(DECODER)
+        by_decoder = failures.c.reason.startswith(records.DECODER)
         columns = (failures.c.path, failures.c.size_bytes, failures.c.mtime_ns, failures.c.max_pixels)
         rows = self._rows(select(*columns, by_decoder).where(at_or_under(failures.c.path, folder)))
         return {path: KnownFailure(*known) for path, *known in rows}
@@ -107,7 +97,7 @@ class Catalog:
     def captions(self, image_ids: Sequence[int]) -> dict[int, list[str]]:
         """The captions of each of these images that has any, in their order."""
         found: dict[int, list[str]] = {}
-        for image_id, text in self._rows(statements.CAPTIONS, ids=image_ids):
+        for image_id, text in self._of_ids(statements.CAPTIONS, image_ids):
             found.setdefault(image_id, []).append(text)
         return found
 
@@ -115,8 +105,8 @@ class Catalog:
         """The vectors of those texts that some image already carries."""
         columns = select(texts.c.text, *statements.VECTOR["texts"])
         found: dict[str, StoredVector] = {}
-        for start in range(0, len(asked), SQL_VARIABLES):
-            rows = self._rows(columns.where(texts.c.text.in_(asked[start : start + SQL_VARIABLES])))
+        for some in parts(asked):
+            rows = self._rows(columns.where(texts.c.text.in_(some)))
             found.update({text: vector_of(vector, checksum, text) for text, vector, checksum in rows})
         return found
 
@@ -141,11 +131,11 @@ class Catalog:
 
     def images(self, ids: Sequence[int]) -> dict[int, ImageRecord]:
         """The rows of those ids that exist."""
-        rows = self._rows(statements.IMAGES, ids=ids)
+        rows = self._of_ids(statements.IMAGES, ids)
         return {row_id: ImageRecord(path, Facts(*facts)) for row_id, path, *facts in rows}
 
     def texts(self, ids: Sequence[int]) -> dict[int, TextRecord]:
-        return {row_id: TextRecord(*text) for row_id, *text in self._rows(statements.TEXTS, ids=ids)}
+        return {row_id: TextRecord(*text) for row_id, *text in self._of_ids(statements.TEXTS, ids)}
 
     def stored(self, target: Target, ids: Sequence[int]) -> dict[int, StoredVector]:
         """The vectors, (dim,), of those ids that exist. CollectionError for one that is damaged."""
@@ -155,7 +145,7 @@ class Catalog:
         """The rows of those ids that exist, with their vectors. CollectionError for one that is damaged."""
         return {
             row_id: StoredRow(vector_of(vector, checksum, f"id:{row_id}"), image_id, text, path, Facts(*facts))
-            for row_id, vector, checksum, image_id, text, path, *facts in self._rows(statements.ROWS[target], ids=ids)
+            for row_id, vector, checksum, image_id, text, path, *facts in self._of_ids(statements.ROWS[target], ids)
         }
 
     def matching(self, where: Filter, target: Target) -> NDArray[np.int64]:
@@ -167,7 +157,8 @@ class Catalog:
 
     def matching_among(self, where: Filter, target: Target, ids: Sequence[int]) -> frozenset[int]:
         """Those of some ids; an unknown tag has no image."""
-        return frozenset(self._column(matching_among(where, target, self.state().roots), ids=ids))
+        rows = self._of_ids(matching_among(where, target, self.state().roots), ids)
+        return frozenset(id_ for (id_,) in rows)
 
     def choices(self) -> Choices:
         """What a filter may ask for."""
@@ -245,8 +236,12 @@ class Catalog:
         with reading(), self._engine.connect() as connection:
             return connection.execute(query, values).all()
 
-    def _column(self, query: Executable, **values: Any) -> list[Any]:
-        return [value for (value,) in self._rows(query, **values)]
+    def _of_ids(self, query: Executable, ids: Sequence[int]) -> list[Any]:
+        """The rows of some ids: many more than wanted where as many vectors are the same."""
+        return [row for some in parts(ids) for row in self._rows(query, ids=some)]
+
+    def _column(self, query: Executable) -> list[Any]:
+        return [value for (value,) in self._rows(query)]
 
     @reading()
     def _scalar(self, query: Executable) -> Any:

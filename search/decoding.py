@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,8 +33,8 @@ def note_in(cache: Path) -> None:
 def noted(data: bytes) -> Iterator[bool]:
     """Have the content in the folder during the block; whether it is suspect, as a process died that decoded it.
 
-    A note is an empty file that is called by the digest and locked while its process lives. What is suspect and was not
-    decoded stays so.
+    A note is a file that is called by the digest and locked while its process lives; until it is locked it is empty,
+    then of one byte. What is suspect and was not decoded stays so.
     """
     if _folder is None:
         yield False
@@ -52,16 +53,21 @@ def noted(data: bytes) -> Iterator[bool]:
     with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         try:
+            file.truncate(1)
             yield False
         finally:
             note.unlink(missing_ok=True)
 
 
 def _was_left(note: Path) -> bool:
-    """Whether nobody holds it. Who asks at the same time does so by the lock that can be shared."""
+    """Whether nobody holds it, though somebody did, and it was not taken away since it was opened here.
+
+    Who asks at the same time does so by the lock that can be shared.
+    """
     try:
         with note.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            status = os.fstat(file.fileno())
+            return status.st_size > 0 and status.st_nlink > 0
     except (FileNotFoundError, BlockingIOError):
         return False
-    return True

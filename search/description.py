@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator
 from typing import Any
 from xml.parsers import expat
@@ -47,9 +49,14 @@ def _descriptions(image: Image.Image, exif: Image.Exif) -> Iterator[str | None]:
 
 def _written(text: str | None) -> str | None:
     line = line_of(text)
-    if line is None or BOILERPLATE.fullmatch(line) or not re.search(r"[^\W\d_]{2}", line):
+    if line is None or BOILERPLATE.fullmatch(line) or not re.search(r"[^\W\d_]{2}", _without_marks(line)):
         return None
     return line[:MAX_CAPTION_LENGTH]
+
+
+def _without_marks(text: str) -> str:
+    """Marks, such as the vowels of Hindi and Thai, stand between letters and are none."""
+    return "".join(character for character in text if not unicodedata.category(character).startswith("M"))
 
 
 def _iptc_caption(image: Image.Image) -> str | None:
@@ -73,7 +80,8 @@ def _user_comment(value: Any) -> str | None:
     if not isinstance(value, bytes):
         return None
     charset, text = _CHARSETS.get(value[:8].rstrip(b"\0 ")), value[8:]
-    if charset == "utf-16":  # in the byte order of the writer, whatever that of the EXIF block: Latin's zeros tell
+    # Without a mark it is in the byte order of the writer, whatever that of the EXIF block: Latin's zeros tell.
+    if charset == "utf-16" and not text.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
         charset = "utf-16-be" if text[::2].count(0) > text[1::2].count(0) else "utf-16-le"
     return decoded(text, charset) if charset else None
 

@@ -133,11 +133,14 @@ def _read(word: str) -> Condition:
     return condition(field.lower(), ":" if operator == "=" else operator, value, negated=bool(minus))
 
 
-def _text(text: str) -> str:
+def _text(text: str, errors: str = "strict") -> str:
+    """Without NUL: there SQLite ends a pattern, which every camera would then have."""
     try:
-        text.encode()
+        storable = b"\0" not in text.encode(errors=errors)
     except UnicodeEncodeError:
-        raise BadFilter(f"{text[:_SHOWN]!r} is no text") from None
+        storable = False
+    if not storable:
+        raise BadFilter(f"{text[:_SHOWN]!r} is no text")
     return text
 
 
@@ -168,7 +171,7 @@ class Field(NamedTuple):
 
 FIELDS: Mapping[str, Field] = {
     "taken": Field(Date.read, "taken>=2024-06", is_ordered=True),
-    "folder": Field(str, "folder:trips/2023"),
+    "folder": Field(partial(_text, errors="surrogateescape"), "folder:trips/2023"),
     "format": Field(_format, "format:png"),
     "orientation": Field(partial(_one_of, ORIENTATIONS), "orientation:portrait"),
     "width": Field(_whole, "width>=2000", is_ordered=True),

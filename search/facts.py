@@ -15,7 +15,8 @@ from search.types import Facts
 
 Base, Gps = ExifTags.Base, ExifTags.GPS
 
-_TIME = re.compile(r"(\d{4})[:\-/.](\d\d)[:\-/.](\d\d)(?:[ T]+(\d\d):(\d\d)(?::(\d\d))?)?")
+_TIME = re.compile(r"(\d{4})[:\-/.] ?(\d\d?)[:\-/.] ?(\d\d?)(?:[ T]+(\d\d?): ?(\d\d?)(?:: ?(\d\d?))?)?")
+"""Some write a number below ten without its zero, or a space in the place of that."""
 _COMPANY = re.compile(r"(?i)[ ,]+(?:computer|optical|electric|imaging|corporation|corp|company|co|ltd|inc)\b.*")
 
 

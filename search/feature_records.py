@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Engine, bindparam, delete, func, select, update
 
 from search.apply import add_features
-from search.bulk import SQL_VARIABLES
+from search.bulk import parts
 from search.errors import CollectionError
 from search.schema import images, local_features, state
 
@@ -55,8 +55,7 @@ class FeatureRecords:
         """The records of those of the images that have one. CollectionError for one that is damaged."""
         found: dict[int, bytes] = {}
         with self._engine.connect() as connection:
-            for start in range(0, len(image_ids), SQL_VARIABLES):
-                some = image_ids[start : start + SQL_VARIABLES]
+            for some in parts(image_ids):
                 rows = connection.execute(_RECORDS.where(local_features.c.image_id.in_(some)))
                 found.update((image_id, _whole(image_id, record, checksum)) for image_id, record, checksum in rows)
         return found

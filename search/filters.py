@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, case, false, func, not_, or_, select
 
+from search.errors import BadFilter
 from search.expression import Condition, Date, Operator, parse_conditions
 from search.places import Near
 from search.schema import GreatCircle, images, labels, tags, texts
@@ -18,6 +19,8 @@ from search.statements import IDS
 from search.stores import is_url
 from search.tags import SENSITIVE, tagged
 from search.types import Root, Target
+
+MOST_CONDITIONS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,11 @@ class Filter:
 
     conditions: tuple[Condition, ...] = ()
     show_sensitive: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises BadFilter for more conditions than databases take."""
+        if len(self.conditions) > MOST_CONDITIONS:
+            raise BadFilter(f"{len(self.conditions)} conditions; a filter may have up to {MOST_CONDITIONS}")
 
     @classmethod
     def parse(cls, expression: str, *, show_sensitive: bool = False) -> Filter:
@@ -143,7 +151,7 @@ _COMPARED: dict[Operator, Any] = {
 def _holds(asked: Condition, roots: Sequence[Root]) -> ColumnElement[bool]:
     match asked.field, asked.value:
         case "folder", str(folder):
-            return or_(false(), *(at_or_under(_PATH, path) for path in _folders(folder, roots)))
+            return _any([at_or_under(_PATH, path) for path in _folders(folder, roots)])
         case "taken", Date() as date:
             return _taken(asked.operator, date)
         case "format", str(name):
@@ -160,6 +168,16 @@ def _holds(asked: Condition, roots: Sequence[Root]) -> ColumnElement[bool]:
         case "near", Near() as near:
             return _near(near)
     raise ValueError(f"no condition: {asked!r}")
+
+
+def _any(some: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:
+    """Whether any of them holds; in halves of halves, as SQLite takes no expression that is 1,000 deep, and `or_` would
+    be as deep as it is long.
+    """
+    if len(some) < 2:
+        return some[0] if some else false()
+    middle = len(some) // 2
+    return _any(some[:middle]).bool_op("OR")(_any(some[middle:]))
 
 
 def _folders(folder: str, roots: Sequence[Root]) -> list[str]:

@@ -10,11 +10,11 @@ from operator import itemgetter
 
 from search.errors import BadQuery
 from search.filters import Filter
-from search.paging import Page, Sort
+from search.paging import Page, Sort, is_match
 from search.query import Term
 from search.ranking import Cursor, Cursors
 from search.searcher import Searcher
-from search.types import Hit, Ranking, Target, Wanted
+from search.types import TARGETS, Hit, Ranking, Target, Wanted
 
 
 def page(
@@ -39,18 +39,19 @@ def page(
     if target == "both" and not isinstance(after, Cursor):
         if sort != "relevance" or group or diverse:
             raise BadQuery("pictures and texts together come nearest first; leave sort, group and diverse out")
-        return _both(ask, k, after or Cursors(None, None))
+        return _both(ask, k, after)
     raise BadQuery(f"the cursor {after} came with pages of another target; give the one of the page before")
 
 
-def _both(ask: Callable[..., Page], k: int, after: Cursors) -> Page:
+def _both(ask: Callable[..., Page], k: int, after: Cursors | None) -> Page:
     """The next `k` of both, of each of which `ask` gives a page."""
-    images, texts = ask(target="images", after=after.images), ask(target="texts", after=after.texts)
+    last = after or Cursors(None, None)
+    images, texts = ask(target="images", after=last.images), ask(target="texts", after=last.texts)
     hits = _merged(images.hits, texts.hits)[:k]
     is_all = len(hits) == len(images.hits) + len(texts.hits) and not images.next and not texts.next
-    following = Cursors(_moved(after.images, hits, "images"), _moved(after.texts, hits, "texts"))
-    matched = _matched(images.matched, texts.matched)
-    return Page(hits, None if is_all else following, matched, images.length, images.state)
+    following = Cursors(_moved(last.images, hits, "images"), _moved(last.texts, hits, "texts"))
+    matched = _matched(*(is_match([hit for hit in hits if hit.target == target]) for target in TARGETS))
+    return Page(hits, None if is_all else following, None if after else matched, images.length, images.state)
 
 
 def _merged(images: Sequence[Hit], texts: Sequence[Hit]) -> list[Hit]:

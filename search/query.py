@@ -207,7 +207,8 @@ def checked(terms: Sequence[Term]) -> Sequence[Term]:
 
 
 def unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
-    length = float(np.linalg.norm(vector))
+    wide = vector.astype(np.float64)  # the squares of large and small numbers are beyond float32
+    length = float(np.linalg.norm(wide))
     if not np.isfinite(length) or length == 0:
         raise BadQuery("the query's vector has no direction; its terms cancel out or are not numbers")
-    return (vector / length).astype(np.float32)
+    return (wide / length).astype(np.float32)

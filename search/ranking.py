@@ -96,6 +96,11 @@ def rank(
         asked *= 2
 
 
+def surely_from(near: Sequence[Neighbour], count: int, dim: int) -> float:
+    """The score by the stored row from which on nothing is missing in what `rank` found for `count`."""
+    return near[count - 1][0] - rounding(dim) if len(near) >= count else -math.inf
+
+
 def candidates(found: Sequence[Neighbour], count: int, dim: int, last: Neighbour | None = None) -> Sequence[Neighbour]:
     """Those among which the first `count` by stored rows are, or the first that follow `last`, which has its own score.
 

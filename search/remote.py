@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from datetime import datetime
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -53,7 +54,7 @@ def ask(
 
     Raises ServerError where there is no answer, with what the server says if it says why.
     """
-    if urlsplit(server).scheme not in ("http", "https") or not urlsplit(server).hostname:
+    if not _is_address(server):
         raise ServerError(f"{server!r} is no address of a server; one is like http://127.0.0.1:8000")
     body = {
         "terms": [_term(term) for term in terms],
@@ -72,12 +73,21 @@ def ask(
     url = f"{server.rstrip('/')}/api/v1/search"
     try:
         return _answer(_json(server, urllib.request.Request(url, json.dumps(body).encode(), headers)))
-    except (LookupError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, HTTPException) as error:
         raise ServerError(f"{server} answers something else than hits; does `python -m web` run there?") from error
 
 
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:  # brackets that are not closed, a port that is no number
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and len(text.split()) == 1
+
+
 def _json(server: str, request: urllib.request.Request) -> Any:
-    """ValueError for what is no JSON."""
+    """ValueError for what is no JSON, HTTPException for what is no HTTP."""
     try:
         with urllib.request.build_opener(_NoRedirects).open(request, timeout=TIMEOUT_S) as answer:
             return json.load(answer)

@@ -38,6 +38,7 @@ IN_BYTES = "in_bytes"
 _NO_CHARACTER = "\ufffd"
 _ESCAPE = "\x1a"
 _UNSTORABLE = re.compile(f"[{_ESCAPE}\udc80-\udcff]")
+_UNSTORABLE_IN_POSTGRESQL = re.compile(f"[{_ESCAPE}\0\udc80-\udcff]")
 _ESCAPED = re.compile(f"{_ESCAPE}([0-9a-f]{{2}})")
 
 
@@ -61,13 +62,15 @@ class FilePath(Text):
     """A path as text that every database takes.
 
     A file name need not be UTF-8. Python holds the odd bytes as lone surrogates (PEP 383), which no database stores;
-    here each becomes the control character SUB and two hex digits, and SUB itself likewise, so nothing is ambiguous.
+    here each becomes the control character SUB and two hex digits, and SUB itself likewise, so nothing is ambiguous;
+    for PostgreSQL so does the NUL that an imported path may have.
     """
 
     cache_ok = True
 
-    def process_bind_param(self, value: str | None, _dialect: Dialect) -> str | None:
-        return value and _UNSTORABLE.sub(lambda found: f"{_ESCAPE}{ord(found[0]) & 0xFF:02x}", value)
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        odd = _UNSTORABLE_IN_POSTGRESQL if dialect.name == "postgresql" else _UNSTORABLE
+        return value and odd.sub(lambda found: f"{_ESCAPE}{ord(found[0]) & 0xFF:02x}", value)
 
     def process_result_value(self, value: Any | None, _dialect: Dialect) -> str | None:
         return value and _ESCAPED.sub(lambda found: _unescape(int(found[1], 16)), value)

@@ -23,7 +23,7 @@ from search.hits import hit_of
 from search.index import VectorIndex, Vectors
 from search.paging import Order, Page, Ranked, Sort, in_time, is_match
 from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm, checked, unit
-from search.ranking import Cursor, Neighbour, candidates, rank, ranked
+from search.ranking import Cursor, Neighbour, candidates, rank, ranked, surely_from
 from search.records import State
 from search.selectivity import Planner
 from search.settings import MAX_K
@@ -137,27 +137,26 @@ class Searcher:
         order = Order(sort, group, diverse)
         asked = self._ask(terms, k, target, ranking, exact=exact, templates=templates)
         with _TURNS:
-            found, more, best = self._paged(asked, order, k, where, after)
-        matched = is_match([hit for hit, _ in best]) if after is None else None
-        return Page([hit for hit, _ in found[:k]], more, matched, self._longest(terms), asked.live[1])
+            found, more = self._paged(asked, order, k, where, after)
+        hits = [hit for hit, _ in found]
+        return Page(hits, more, None if after else is_match(hits), self._longest(terms), asked.live[1])
 
     def _paged(
         self, asked: _Asked, order: Order, k: int, where: Filter, after: Cursor | None
-    ) -> tuple[Sequence[Ranked], Cursor | None, Sequence[Ranked]]:
-        """The hits of a page, perhaps one more, where the next begins, and the best hits of all."""
+    ) -> tuple[Sequence[Ranked], Cursor | None]:
+        """The hits of a page, and where the next begins."""
         if order.sort != "relevance":
             best = self._strong(asked, self._following(asked, MAX_K, None, where))
             matches = in_time(
                 [item for item in best if item[0].strength is None or item[0].strength >= MATCH], order.sort
             )
-            found, more = order.page(lambda count: matches[:count], asked.ranking, k, after)
-        elif order.group or order.diverse:
+            return order.page(lambda count: matches[:count], asked.ranking, k, after)
+        if order.group or order.diverse:
             found, more = order.page(lambda count: self._following(asked, count, None, where), asked.ranking, k, after)
-            best = found = self._strong(asked, found)
         else:
-            best = found = self._strong(asked, self._following(asked, k + 1, after, where))
+            found = self._following(asked, k + 1, after, where)
             more = Cursor((after.seen if after else 0) + k, found[k - 1][0].id) if len(found) > k else None
-        return found, more, best
+        return self._strong(asked, found[:k]), more
 
     def _longest(self, terms: Sequence[Term]) -> TextLength | None:
         texts = [term.text for term in terms if isinstance(term, TextTerm)]
@@ -208,8 +207,9 @@ class Searcher:
                 )
                 hit_ids = way.hits([id_ for _, id_ in near])
             shown = [item for item in near if item[1] in hit_ids and item[1] not in asked.without]
+            least = surely_from(near, way.wider * wanted, len(asked.ranking))
             with timed("hydrate", self._observe):
-                hits = self._nearest(asked, shown[after.seen :] if after and not last else shown, take, last)
+                hits = self._nearest(asked, shown[after.seen :] if after and not last else shown, take, last, least)
             if len(hits) >= count:
                 return hits[:count]
             if way.wider > 1:
@@ -219,14 +219,19 @@ class Searcher:
             else:
                 take *= 2
 
-    def _nearest(self, asked: _Asked, found: Sequence[Neighbour], count: int, last: Neighbour | None) -> list[Ranked]:
-        """Of what the index found, the first `count` by their stored rows, after the `last` of the page before."""
+    def _nearest(
+        self, asked: _Asked, found: Sequence[Neighbour], count: int, last: Neighbour | None, least: float
+    ) -> list[Ranked]:
+        """Of what the index found, the first `count` by their stored rows, after the `last` of the page before; none
+        below `least`, where others may be nearer.
+        """
         near = candidates(found, count, len(asked.ranking), last)
         rows = self.collection.catalog.rows(asked.target, [id_ for _, id_ in near])
         nearest = ranked({id_: row.vector for id_, row in rows.items()}, asked.ranking, last)[:count]
         return [
             (hit_of(asked.target, id_, float(rows[id_].vector @ asked.vector), rows[id_]), rows[id_].vector)
-            for _, id_ in nearest
+            for score, id_ in nearest
+            if score >= least
         ]
 
     def _strong(self, asked: _Asked, hits: list[Ranked]) -> list[Ranked]:

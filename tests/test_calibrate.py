@@ -91,6 +91,17 @@ def test_one_match_is_enough_whatever_comes_before_it(shown: Searcher) -> None:
     assert [is_match(some) for some in ([weak], [weak, strong], [strong, weak])] == [False, True, True]
 
 
+@pytest.mark.parametrize("options", [{}, {"group": True}, {"diverse": True}])
+def test_a_page_matches_by_its_own_hits_and_not_by_the_next_one(shown: Searcher, options: dict[str, bool]) -> None:
+    vectors = rows(list(np.random.default_rng(0).normal(size=(200, shown.collection.identity.dim))))
+    behind = 0
+    for vector in vectors.astype(np.float32):
+        one = shown.page([VectorTerm(vector)], k=1, **options)  # type: ignore[arg-type]
+        assert one.matched is ((one.hits[0].strength or 0) >= MATCH)
+        behind += one.matched is not shown.page([VectorTerm(vector)], k=2, **options).matched  # type: ignore[arg-type]
+    assert behind
+
+
 def test_a_strength_is_the_logistic_of_the_centered_cosine_in_spreads(shown: Searcher, space: Space) -> None:
     """The same number from every vector of the collection and plain numpy."""
     pictures = space.pictures([f"thing {number}" for number in range(200)])

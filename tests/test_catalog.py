@@ -23,6 +23,7 @@ from search.changes import Caption, Changes, Failure, FileStamp, NewImage
 from search.classify import Classifier
 from search.database import Place, database_at
 from search.errors import CollectionError, SchemaTooNew
+from search.filters import Filter
 from search.migrate import MIGRATIONS, upgrade
 from search.schema import SCHEMA_VERSION, alembic_version, metadata
 from search.types import EncoderIdentity, Facts, Logits, Root
@@ -63,7 +64,7 @@ def test_a_row_comes_back_with_all_its_facts(catalog: Catalog) -> None:
     assert catalog.identity() == IDENTITY
 
 
-@pytest.mark.parametrize("name", [b"caf\xe9", b"\xff\x80", b"sub\x1a41", "日本 🐶".encode(), b"a%_b"])
+@pytest.mark.parametrize("name", [b"caf\xe9", b"\xff\x80", b"sub\x1a41", b"no\0file", "日本 🐶".encode(), b"a%_b"])
 def test_a_path_of_any_bytes_comes_back_the_same(catalog: Catalog, name: bytes) -> None:
     path = os.fsdecode(b"/photos/" + name)
     catalog.apply(Changes(added=[image(path)]))
@@ -103,6 +104,16 @@ def test_captions_go_with_their_image(catalog: Catalog) -> None:
     (row,) = catalog.known_files("/").values()
     catalog.apply(Changes(removed=[row.id]))
     assert catalog.counts() == {"images": 0, "texts": 0, "failures": 0}
+
+
+def test_any_number_of_ids_may_be_asked_for(catalog: Catalog) -> None:
+    """As many as are near to a query alike, of which there may be any number, such as one caption of many images."""
+    catalog.apply(Changes(added=[image("/a.png", captions=("red", "car")), image("/b.png")]))
+    known, ids = {row.id for row in catalog.known_files("/").values()}, range(300_000)
+    assert set(catalog.rows("images", ids)) == set(catalog.images(ids)) == known
+    assert [set(catalog.rows("texts", ids)), set(catalog.texts(ids))] == [{1, 2}, {1, 2}]
+    assert list(catalog.captions(ids).values()) == [["red", "car"]]
+    assert catalog.matching_among(Filter.parse("folder:/a.png"), "images", ids) == {min(known)}
 
 
 def test_a_moved_row_takes_the_path_of_one_that_goes(catalog: Catalog) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.client import RemoteDisconnected
 from pathlib import Path
@@ -62,6 +63,16 @@ def test_a_content_that_a_process_died_decoding_is_suspect_until_it_has_been_dec
     for expected in (True, False):
         with decoding.noted(DATA) as suspect:
             assert suspect is expected
+
+
+def test_what_many_decode_at_once_is_suspect_to_nobody(notes: Path) -> None:
+    def decode(_: int) -> bool:
+        with decoding.noted(DATA) as suspect:
+            return suspect
+
+    with ThreadPoolExecutor(8) as threads:
+        assert not any(threads.map(decode, range(5_000)))
+    assert list(notes.iterdir()) == []
 
 
 def test_without_a_place_for_notes_pictures_are_decoded_all_the_same(notes: Path) -> None:

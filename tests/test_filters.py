@@ -11,6 +11,7 @@ import pytest
 
 from search.changes import Changes, FileStamp, NewImage
 from search.collection import Collection
+from search.errors import BadFilter
 from search.exact_index import ExactIndex
 from search.filters import Filter
 from search.places import great_circle_m
@@ -117,6 +118,23 @@ def test_what_a_filter_says_reaches_sql_as_a_value(collection: Collection, ids: 
         for field in ("camera", "folder", "format"):
             assert not len(collection.catalog.matching(Filter.parse(f"{field}:{quoted}"), "images"))
     assert len(collection.catalog.paths()) == len(FACTS)
+
+
+def test_a_folder_is_found_below_any_of_very_many(collection: Collection, ids: dict[str, int]) -> None:
+    roots = [Root(f"/photos/{number}") for number in range(2_000)]
+    collection.catalog.follow([*roots, Root("/photos")])
+    for where in ("folder:trip", "-folder:trip"):
+        found = collection.catalog.matching(Filter.parse(where), "images")
+        expected = [ids[path] for path in ids if path.startswith("/photos/trip/") is not where.startswith("-")]
+        assert found.tolist() == sorted(expected)
+        assert collection.catalog.matching_among(Filter.parse(where), "images", found.tolist()) == set(expected)
+
+
+def test_a_filter_has_no_more_conditions_than_databases_take(collection: Collection, ids: dict[str, int]) -> None:
+    for word in ("folder:/photos", "-folder:/nowhere", "width>=1"):
+        assert len(collection.catalog.matching(Filter.parse(f"{word} " * 100), "images"))
+    with pytest.raises(BadFilter, match="101 conditions; a filter may have up to 100"):
+        Filter.parse("width>=1 " * 101)
 
 
 def test_texts_are_filtered_by_their_image(collection: Collection, photos: Path, index: Callable[..., object]) -> None:

@@ -417,6 +417,8 @@ def test_exif_facts_are_read_in_every_format_that_has_them(format_: str) -> None
         ),
         ({"DateTime": "2003-04-05T06:07:08.123"}, datetime(2003, 4, 5, 6, 7, 8)),
         ({"DateTime": "2003:04:05"}, datetime(2003, 4, 5)),
+        ({"DateTime": "2003:04:05  9:05:07"}, datetime(2003, 4, 5, 9, 5, 7)),
+        ({"DateTime": "2003: 4: 5  9: 5: 7"}, datetime(2003, 4, 5, 9, 5, 7)),
         ({"DateTime": "2003:04:05 06:07"}, datetime(2003, 4, 5, 6, 7)),
         ({"DateTime": "2003:02:31 00:00:00"}, None),
         ({"DateTime": "    :  :     :  :  "}, None),
@@ -540,9 +542,13 @@ def test_the_iptc_caption_is_read(encoding: str) -> None:
     [
         ({"ImageDescription": "Zwei Füchse".encode()}, "Zwei Füchse"),
         ({"ImageDescription": "family 👨‍👩‍👧 at the lake".encode()}, "family 👨‍👩‍👧 at the lake"),
+        ({"ImageDescription": "हाथी".encode()}, "हाथी"),  # two letters, each with a vowel behind it
+        ({"ImageDescription": "น้ำ".encode()}, "น้ำ"),
         ({"XPComment": "a comment".encode("utf-16-le") + b"\0\0"}, "a comment"),
         ({"UserComment": b"ASCII\0\0\0by hand"}, "by hand"),
         ({"UserComment": b"UNICODE\0" + "à la main".encode("utf-16-le")}, "à la main"),
+        ({"UserComment": b"UNICODE\0\xfe\xff" + "猫が好き".encode("utf-16-be")}, "猫が好き"),
+        ({"UserComment": b"UNICODE\0\xff\xfe" + "à la main".encode("utf-16-le")}, "à la main"),
         ({"UserComment": b"UNKNOWN\0text"}, None),
         ({"UserComment": b"\0" * 8 + b"plain" + b"\0" * 90}, "plain"),
         ({"ImageDescription": "OLYMPUS DIGITAL CAMERA         "}, None),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
+from search.calibrate import MATCH
 from search.collection import Collection
 from search.errors import BadQuery
 from search.filters import Filter
@@ -78,6 +79,15 @@ def test_pages_follow_each_other_without_gap_or_double(searcher: Searcher, k: in
     assert len({(hit.target, hit.id) for hit in found}) == len(found) == 128
     if k > 1:  # a page of one knows nothing of what comes after it
         assert found == both(searcher, 1000)
+
+
+@pytest.mark.usefixtures("many")
+@pytest.mark.parametrize("k", range(1, 12))
+def test_the_first_page_says_whether_one_of_its_hits_is_a_match(searcher: Searcher, k: int) -> None:
+    first = page(searcher, QUERY, k=k, target="both", where=NO_FILTER)
+    assert first.matched is any((hit.strength or 0) >= MATCH for hit in first.hits)
+    further = page(searcher, QUERY, k=k, target="both", where=NO_FILTER, after=first.next)
+    assert further.matched is None
 
 
 @pytest.mark.usefixtures("few")

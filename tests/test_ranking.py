@@ -8,18 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search.changes import Changes
+from search.changes import Changes, FileStamp, NewImage
 from search.collection import Collection
 from search.errors import BadQuery
 from search.exact_index import ExactIndex
 from search.expression import Condition
 from search.index import Ids, Neighbours, VectorIndex, Vectors
 from search.paging import SORTS
-from search.query import IdTerm, TextTerm
-from search.ranking import Cursor, candidates, rank, ranked
+from search.query import IdTerm, TextTerm, VectorTerm
+from search.ranking import Cursor, candidates, rank, ranked, rounding
 from search.records import State
 from search.searcher import Searcher
-from search.types import Target
+from search.types import Facts, Target
 from tests.colors import ColorEncoder
 from tests.conftest import Build, paint
 from web.app import create_app
@@ -194,3 +194,45 @@ def test_exact_reaches_the_index_from_everywhere(
     assert nearest["yes"] != nearest["no"]
     for wrong in (client.get("/api/v1/search?q=red&exact=1"), client.post("/api/v1/search", json={"exact": 1})):
         assert wrong.status_code == 400
+
+
+class Coarse(Guessing):
+    """An index whose scores are as wrong as they may be."""
+
+    def search(
+        self,
+        queries: Vectors,
+        k: int,
+        among: Ids | None = None,
+        *,
+        where: Sequence[Condition] = (),
+        exact: bool = False,
+    ) -> Neighbours:
+        found = self._inner.search(queries, len(self), among, where=where, exact=exact)
+        wrong = rounding(queries.shape[1]) * np.random.default_rng(0).uniform(-1, 1, len(self) + 1).astype(np.float32)
+        scores = found.scores + wrong[found.ids]
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        return Neighbours(*(np.take_along_axis(part, best, axis=1) for part in (scores, found.ids)))
+
+
+class CoarseCollection(Collection):
+    def live(self, target: Target) -> tuple[VectorIndex, State]:
+        index, state = super().live(target)
+        return Coarse(index), state
+
+
+def test_where_rows_are_gone_none_takes_the_place_of_a_nearer_one_that_the_index_left_out(
+    collection: Collection, encoder: ColorEncoder
+) -> None:
+    rng = np.random.default_rng(0)
+    rows = np.array([1, 0, 0, 0]) + rng.normal(size=(1000, 4), scale=0.05)
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    images = [NewImage(FileStamp(f"/{place}", 1, 1), b"", Facts(1, 1, "PNG"), row) for place, row in enumerate(rows)]
+    collection.catalog.apply(Changes(added=images))
+    collection.publish()
+    collection.catalog.apply(Changes(removed=list(range(1, 1001, 2))))
+    searcher = Searcher(CoarseCollection.open(collection.directory), lambda: encoder)
+    for place in range(100):
+        order = sorted(range(2, 1001, 2), key=lambda id_: (-float(rows[id_ - 1] @ rows[place]), id_))
+        hits = searcher.search([VectorTerm(rows[place])], k=10, ranking="cosine")
+        assert [hit.id for hit in hits] == order[:10]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -114,7 +116,13 @@ def test_the_servers_own_words_are_told(server: str) -> None:
         asked(server, IdTerm(99))
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:8000", "file:///etc/passwd", "http://", "photos"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("127.0.0.1:8000", "file:///etc/passwd", "http://", "photos"),
+        *("http://[::1", "http://127.0.0.1:web", "http://127.0.0.1:99999", "http://127.0.0.1:80/a b"),
+    ],
+)
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(ServerError, match="is no address of a server"):
         asked(address, TextTerm("red"))
@@ -135,3 +143,20 @@ def test_who_does_not_answer_or_answers_something_else_is_told() -> None:
     assert elsewhere == []
     with pytest.raises(ServerError, match=r"does not answer \(.*refused.*\); does `python -m web` run there"):
         asked(other, TextTerm("red"))
+
+
+@pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{}"])
+def test_what_does_not_speak_http_or_ends_in_the_middle_is_told(answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+
+        def speak() -> None:
+            connection, _ = other.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=speak)
+        thread.start()
+        with pytest.raises(ServerError, match="answers something else"):
+            asked(f"http://127.0.0.1:{other.getsockname()[1]}", TextTerm("red"))
+        thread.join()

@@ -111,6 +111,13 @@ def test_an_empty_text_an_unknown_id_and_a_wrong_vector_are_refused(searcher: Se
         searcher.by_vector(np.zeros(4, np.float32))
 
 
+@pytest.mark.parametrize("length", [1e-30, 1e30])
+def test_a_vector_may_have_any_length(searcher: Searcher, length: float) -> None:
+    vector = np.array([3, 2, 1, 1], np.float32)
+    (expected, *_), (hit, *_) = searcher.by_vector(vector), searcher.by_vector(vector * np.float32(length))
+    assert (hit.id, hit.score) == (expected.id, pytest.approx(expected.score))
+
+
 def test_a_query_picture_that_is_none_is_refused_by_name(searcher: Searcher, tmp_path: Path) -> None:
     with pytest.raises(BadPicture, match=r"nowhere\.png"):
         searcher.by_image(tmp_path / "nowhere.png")
