@@ -93,9 +93,9 @@ def choose(
 ) -> tuple[ExactIndex, IndexFacts]:
     """The index to publish for the vectors of `exact`, and what is known of it.
 
-    A scan is measured with the `probes`. The codes of the `last` index serve on until recall with them falls short of
-    the policy's: the vectors have drifted. Codes trained anew are given more candidates until they reach it, and where
-    that does not help either, the index stays exact.
+    A scan is measured with the `probes`. The codes of the `last` index serve on, with as many candidates if need be,
+    until recall with them falls short of the policy's: the vectors have drifted. Codes trained anew are given more
+    candidates until they reach it, and where that does not help either, the index stays exact.
     """
     count = len(exact)
     if policy.kind == "exact" or count < (LEAST_SCAN if policy.kind == "scan" else SCAN_FROM):
@@ -112,7 +112,9 @@ def choose(
 def _scans(exact: ExactIndex, last: VectorIndex | None) -> Iterator[ScanIndex]:
     """Scans of the same rows to try, the cheapest first."""
     if isinstance(last, ScanIndex):
-        yield ScanIndex.over(exact, last.codes())
+        index = ScanIndex.over(exact, last.codes())
+        for index.candidates in sorted({CANDIDATES, last.candidates}):
+            yield index
     index = ScanIndex.over(exact, train_codes(exact.sample(_TRAINING_ROWS)[1]))
     for index.candidates in _CANDIDATES:
         yield index

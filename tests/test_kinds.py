@@ -13,7 +13,7 @@ from search.exact_index import ExactIndex
 from search.index import VectorIndex
 from search.index_recall import Probes, make_probes, nearest, recall
 from search.kinds import LEAST_SCAN, Publication, choose, open_index
-from search.scan_index import MOST_DIMS, ScanIndex, train_codes
+from search.scan_index import CANDIDATES, MOST_DIMS, ScanIndex, train_codes
 from search.seals import Seal
 from search.types import IndexFacts, IndexPolicy
 
@@ -168,6 +168,18 @@ def test_codes_serve_on_until_recall_with_them_falls_short(exact: ExactIndex, mo
     drifted = ExactIndex.build(DIM, [(np.arange(COUNT), pictures(COUNT, 6)[:, ::-1].copy())])
     chosen(drifted, IndexPolicy("scan", 1.01), last)
     assert len(trained) == 1
+
+
+def test_codes_that_need_more_candidates_keep_them(exact: ExactIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    def scarce(index: ExactIndex, some: Probes, *, exact: bool) -> np.ndarray:
+        enough = exact or getattr(index, "candidates", 0) > CANDIDATES
+        return nearest(index, some, exact=exact) - (0 if enough else 1)
+
+    monkeypatch.setattr("search.kinds.nearest", scarce)
+    last, facts = chosen(exact, SCAN)
+    assert facts.candidates == 2 * CANDIDATES
+    monkeypatch.setattr("search.kinds.train_codes", None)  # nobody trains
+    assert chosen(exact, SCAN, last)[1] == facts
 
 
 def test_a_publication_is_kept_and_its_damage_told() -> None:
