@@ -118,9 +118,17 @@ class _Walk:
         wanted = [entry for entry in listing if self._wanted(entry.name, self._below_root(entry.path))]
         self._found.tars += [entry.path for entry in listing if entry.name.lower().endswith(TAR_SUFFIX)]
         for entry in wanted:
-            if _is_picture(entry.name) and self._may_take(entry.path) and not entry.is_dir():
+            if _is_picture(entry.name) and self._may_take(entry.path) and not self._is_folder(entry):
                 self._take(entry, {name: beside[name] for name in sidecars_of(entry.name, beside.keys())})
-        return [entry.path for entry in wanted if self._leads(entry.path) and entry.is_dir()]
+        return [entry.path for entry in wanted if self._leads(entry.path) and self._is_folder(entry)]
+
+    def _is_folder(self, entry: AnyEntry) -> bool:
+        """False of a link that cannot be followed, which costs nothing beside it."""
+        try:
+            return entry.is_dir()
+        except OSError as error:
+            self._found.unreadable[entry.path] = error.strerror or str(error)
+            return False
 
     def _enter(self, folder: str) -> bool:
         """Whether `folder` is new to this walk: links may lead to it again."""
@@ -150,14 +158,24 @@ class _Walk:
     def _take(self, entry: AnyEntry, sidecars: Mapping[str, AnyEntry]) -> None:
         try:
             status = entry.stat()
-            captions_stamp = sum(sidecar.stat().st_mtime_ns for sidecar in sidecars.values()) % 2**63
         except FileNotFoundError:
             return  # gone since the folder was listed, or a link to nowhere
         except OSError as error:
             self._found.unreadable[entry.path] = error.strerror or str(error)
             return
-        stamp = FileStamp(entry.path, status.st_size, status.st_mtime_ns, captions_stamp)
-        self._found.files.append(FoundFile(stamp, tuple(sidecars)))
+        times = {name: mtime_ns for name, sidecar in sidecars.items() if (mtime_ns := _mtime_ns(sidecar)) is not None}
+        stamp = FileStamp(entry.path, status.st_size, status.st_mtime_ns, sum(times.values()) % 2**63)
+        self._found.files.append(FoundFile(stamp, tuple(times)))
+
+
+def _mtime_ns(sidecar: AnyEntry) -> int | None:
+    """None of a link to nowhere and of what is gone; 0 where it cannot be told, and reading will tell why."""
+    try:
+        return sidecar.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return 0
 
 
 def _folders_of(path: str) -> Iterator[str]:
