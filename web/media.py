@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 from flask import Blueprint, Response, current_app, request, send_file, send_from_directory
@@ -39,6 +40,8 @@ CONVERTED_PIXELS = 4096
 PLACEHOLDER = "no-picture.svg"
 """Stands for pictures whose files were never here."""
 
+_PLACE_IN_XMP = re.compile(b"GPS(Dest)?L(at|ong)itude")
+
 FOR_GOOD = "private, max-age=31536000, immutable"
 
 
@@ -49,8 +52,8 @@ def original(image_id: int) -> Response:
     if not is_followed(record.path, shelf.catalog.roots()):
         raise NotFound(f"the picture with the id {image_id} was imported without its file")
     mimetype = SAFE_TYPES.get(record.facts.format)
-    tells_place = record.facts.latitude is not None and not places.are_shown()
     try:
+        tells_place = not places.are_shown() and _tells_place(record)
         response = _as_it_is(record, mimetype) if mimetype and not tells_place else _converted(record)
     except BadPicture as error:
         raise _not_shown(image_id, error) from error
@@ -91,6 +94,11 @@ def _not_shown(image_id: int, error: BadPicture) -> NotFound:
     """Where a file was to be read from, and why it was not, is nobody else's affair."""
     reason = "its file cannot be read" if isinstance(error, UnreadFile) else error
     return NotFound(f"the picture with the id {image_id} cannot be shown: {reason}")
+
+
+def _tells_place(record: ImageRecord) -> bool:
+    """Whether the file says where it was taken. A place in its XMP alone, as some programs write it, is no fact."""
+    return record.facts.latitude is not None or _PLACE_IN_XMP.search(read_file(record.path)) is not None
 
 
 def _as_it_is(record: ImageRecord, mimetype: str) -> Response:
