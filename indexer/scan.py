@@ -154,9 +154,12 @@ class _Walk:
 
 
 def _mtime_ns(sidecar: AnyEntry) -> int | None:
-    """None of a link to nowhere and of what is gone; 0 where it cannot be told, and reading will tell why."""
+    """When it was written, not 0; None of a link to nowhere and of what is gone.
+
+    0 where it cannot be told, as of a picture without captions: reading will tell why.
+    """
     try:
-        return sidecar.stat().st_mtime_ns
+        return sidecar.stat().st_mtime_ns or 1
     except FileNotFoundError:
         return None
     except OSError:

@@ -100,3 +100,10 @@ def test_a_caption_link_that_leads_nowhere_hides_no_picture(tmp_path: Path, name
     (tmp_path / name).symlink_to(target)
     assert found(tmp_path) == ["a.png"]
     assert [file.stamp.captions_stamp for file in scan(Root(str(tmp_path))).files] == [0]
+
+
+def test_a_caption_file_without_a_time_is_told_from_none(tmp_path: Path) -> None:
+    paint(tmp_path / "a.png", "red")
+    (tmp_path / "a.txt").write_text("red")
+    os.utime(tmp_path / "a.txt", ns=(0, 0))
+    assert [file.stamp.captions_stamp for file in scan(Root(str(tmp_path))).files] == [1]
