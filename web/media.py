@@ -19,7 +19,7 @@ from search.types import is_followed
 from web import places
 from web.current import choose_shelf, library_of
 from web.present import readable
-from web.thumbnails import SIZES, key_of
+from web.thumbnails import SIZES, key_of, making
 
 blueprint = Blueprint("media", __name__, url_prefix="/media")
 
@@ -112,8 +112,9 @@ def _as_it_is(record: ImageRecord, mimetype: str) -> Response:
 
 
 def _converted(record: ImageRecord) -> Response:
-    picture = decode_picture(read_file(record.path), max_pixels=MAX_PIXELS)
-    data = shrink(picture.image, CONVERTED_PIXELS, encoding="JPEG")
+    with making:
+        picture = decode_picture(read_file(record.path), max_pixels=MAX_PIXELS)
+        data = shrink(picture.image, CONVERTED_PIXELS, encoding="JPEG")
     name = f"{Path(_safe_name(record.path)).stem}.jpg"
     return send_file(io.BytesIO(data), mimetype="image/jpeg", download_name=name)
 
