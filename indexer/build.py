@@ -20,7 +20,8 @@ from indexer.patience import Patience, Tell
 from indexer.plan import Plan, Work, make_plan
 from indexer.report import Report
 from indexer.resolve import Resolver
-from indexer.roots import by_folder, is_listed
+from indexer.roots import apart, by_folder
+from indexer.rules import is_listed
 from indexer.stage import LocalStage, MakeStage
 from search.background import BACKGROUND_TEXTS
 from search.changes import Changes
@@ -132,6 +133,9 @@ class _Build:
         """Walk one root and compare it with its rows, or that part of both which was asked for."""
         catalog, path = self._collection.catalog, root.path
         known, failures = catalog.known_files(path), catalog.known_failures(path)
+        if others := apart(root, catalog.roots()):
+            known = {file: row for file, row in known.items() if not file.startswith(others)}
+            failures = {file: failure for file, failure in failures.items() if not file.startswith(others)}
         only = self._only
         if is_listed(root):
             only = (by_folder([*known, *failures]) if only is None else self._asked).get(path, set())

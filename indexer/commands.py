@@ -101,6 +101,11 @@ def watch(arguments: Namespace) -> int:
         if not paths:
             raise CollectionError("there is no folder to watch; stores do not tell of changes: run update for them")
         folders = list(dict.fromkeys(os.path.dirname(path) if is_tar(path) else path for path in paths))
+        if missing := [folder for folder in folders if not os.path.isdir(folder)]:
+            raise CollectionError(
+                f"{missing[0]} is not there to be watched; bring it back, or take what it held out of the collection: "
+                f"python -m indexer remove {missing[0]}"
+            )
         say.note(f"watching {', '.join(folders)}; Ctrl-C ends it")
         follow_changes(folders, update_now, stop)
     return OK

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import fnmatch
 import os
-import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from itertools import accumulate
 
 from indexer.captions import sidecars_of
-from indexer.roots import is_listed
+from indexer.rules import Rules, is_listed
 from search.catalog_place import CATALOG_FILE, CATALOG_URL_FILE
 from search.changes import FileStamp
 from search.image import SUFFIXES
@@ -21,10 +18,6 @@ from search.stores import is_url
 from search.tars import SUFFIX as TAR_SUFFIX
 from search.tars import is_tar, list_tar
 from search.types import Root
-
-SYSTEM_FOLDERS = frozenset(
-    {"$RECYCLE.BIN", "System Volume Information", "lost+found", "@eaDir", "#recycle", "#snapshot", "__MACOSX"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +66,7 @@ class _Walk:
         self._only = only
         self._leading = {folder for path in only or () for folder in _folders_of(path)}
         self._entered: set[tuple[int, int]] = set()
-        self._exclude = _matcher(root.exclude)
+        self._rules = Rules(root)
 
     def run(self) -> None:
         """Visit every folder, parents first, names in order."""
@@ -102,8 +95,7 @@ class _Walk:
             beside[folder].add(name)
         for path, member in listing.members.items():
             folder, _, name = path.rpartition("/")
-            levels = zip(path.split("/"), accumulate(path.split("/"), "{}/{}".format), strict=True)
-            if _is_picture(name) and self._may_take(f"{tar}/{path}") and all(self._wanted(*level) for level in levels):
+            if _is_picture(name) and self._may_take(f"{tar}/{path}") and self._rules.lead_to(path):
                 sidecars = sidecars_of(name, beside[folder])
                 captions_stamp = len(sidecars) * listing.mtime_ns % 2**63
                 stamp = FileStamp(f"{tar}/{path}", member.size_bytes, listing.mtime_ns, captions_stamp)
@@ -115,12 +107,21 @@ class _Walk:
         beside = {entry.name: entry for entry in listing}
         if not beside.keys().isdisjoint((CATALOG_FILE, CATALOG_URL_FILE)):
             return []
-        wanted = [entry for entry in listing if self._wanted(entry.name, self._below_root(entry.path))]
+        rules = self._rules
+        wanted = [entry for entry in listing if rules.take(entry.name, rules.below(entry.path))]
         self._found.tars += [entry.path for entry in listing if entry.name.lower().endswith(TAR_SUFFIX)]
         for entry in wanted:
-            if _is_picture(entry.name) and self._may_take(entry.path) and not entry.is_dir():
+            if _is_picture(entry.name) and self._may_take(entry.path) and not self._is_folder(entry):
                 self._take(entry, {name: beside[name] for name in sidecars_of(entry.name, beside.keys())})
-        return [entry.path for entry in wanted if self._leads(entry.path) and entry.is_dir()]
+        return [entry.path for entry in wanted if self._leads(entry.path) and self._is_folder(entry)]
+
+    def _is_folder(self, entry: AnyEntry) -> bool:
+        """False of a link that cannot be followed, which costs nothing beside it."""
+        try:
+            return entry.is_dir()
+        except OSError as error:
+            self._found.unreadable[entry.path] = error.strerror or str(error)
+            return False
 
     def _enter(self, folder: str) -> bool:
         """Whether `folder` is new to this walk: links may lead to it again."""
@@ -133,14 +134,6 @@ class _Walk:
         self._entered.add(identity)
         return True
 
-    def _below_root(self, path: str) -> str:
-        return path[len(self._root.path) :].lstrip("/")
-
-    def _wanted(self, name: str, below_root: str) -> bool:
-        if not self._root.include_hidden and (name.startswith(".") or name in SYSTEM_FOLDERS):
-            return False
-        return not (self._exclude and (self._exclude.match(name) or self._exclude.match(below_root)))
-
     def _leads(self, folder: str) -> bool:
         return self._only is None or folder in self._leading
 
@@ -150,14 +143,27 @@ class _Walk:
     def _take(self, entry: AnyEntry, sidecars: Mapping[str, AnyEntry]) -> None:
         try:
             status = entry.stat()
-            captions_stamp = sum(sidecar.stat().st_mtime_ns for sidecar in sidecars.values()) % 2**63
         except FileNotFoundError:
             return  # gone since the folder was listed, or a link to nowhere
         except OSError as error:
             self._found.unreadable[entry.path] = error.strerror or str(error)
             return
-        stamp = FileStamp(entry.path, status.st_size, status.st_mtime_ns, captions_stamp)
-        self._found.files.append(FoundFile(stamp, tuple(sidecars)))
+        times = {name: mtime_ns for name, sidecar in sidecars.items() if (mtime_ns := _mtime_ns(sidecar)) is not None}
+        stamp = FileStamp(entry.path, status.st_size, status.st_mtime_ns, sum(times.values()) % 2**63)
+        self._found.files.append(FoundFile(stamp, tuple(times)))
+
+
+def _mtime_ns(sidecar: AnyEntry) -> int | None:
+    """When it was written, not 0; None of a link to nowhere and of what is gone.
+
+    0 where it cannot be told, as of a picture without captions: reading will tell why.
+    """
+    try:
+        return sidecar.stat().st_mtime_ns or 1
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return 0
 
 
 def _folders_of(path: str) -> Iterator[str]:
@@ -168,7 +174,3 @@ def _folders_of(path: str) -> Iterator[str]:
 
 def _is_picture(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in SUFFIXES
-
-
-def _matcher(globs: Sequence[str]) -> re.Pattern[str] | None:
-    return re.compile("|".join(fnmatch.translate(glob) for glob in globs)) if globs else None

@@ -23,7 +23,8 @@ _OTHERS = {".txt", ".json", SUFFIX}
 
 
 def watch(folders: Sequence[str], update: Callable[[], bool], stop: threading.Event) -> None:
-    """Call `update` now and after each burst of changes below `folders`, until `stop`.
+    """Call `update` now, once more when the watch has begun, and after each burst of changes below `folders`, until
+    `stop`. What changes during the first update, nobody else would tell of.
 
     An update that returns False could not be done; it is tried again some seconds later, and not before.
     """
@@ -32,15 +33,15 @@ def watch(folders: Sequence[str], update: Callable[[], bool], stop: threading.Ev
         *folders, watch_filter=_concerns, stop_event=stop, rust_timeout=timeout_ms, yield_on_timeout=True
     )
     pending, pause_s, not_before = True, RETRY_S, 0.0
-    for burst in chain([set()], bursts):
-        pending = pending or bool(burst)
+    for number, burst in enumerate(chain([set()], bursts)):
+        pending = pending or bool(burst) or number == 1
         if pending and time.monotonic() >= not_before:
             pending = not update()
             not_before = time.monotonic() + pause_s if pending else 0.0
             pause_s = min(2 * pause_s, LONGEST_S) if pending else RETRY_S
 
 
-def _concerns(_change: Change, path: str) -> bool:
-    """Whether a changed path may be a picture, its captions, or a folder."""
+def _concerns(change: Change, path: str) -> bool:
+    """Whether a changed path may be a picture, its captions, or a folder, as what is gone may always have been."""
     suffix = os.path.splitext(path)[1].lower()
-    return not suffix or suffix in SUFFIXES or suffix in _OTHERS
+    return not suffix or suffix in SUFFIXES or suffix in _OTHERS or change == Change.deleted or os.path.isdir(path)

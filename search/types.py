@@ -179,8 +179,11 @@ class Root:
 
 
 def is_followed(path: str, roots: Iterable[Root]) -> bool:
-    """Whether the file lies in a followed folder. Imported rows may name any file, or none: theirs is never opened."""
-    return any(path.startswith(f"{root.path.rstrip('/')}/") for root in roots)
+    """Whether the file lies in a followed folder. Imported rows may name any file, or none: theirs is never opened.
+
+    A walk finds no path that climbs, and a store may follow one out of the folder.
+    """
+    return "/../" not in path and any(path.startswith(f"{root.path.rstrip('/')}/") for root in roots)
 
 
 @dataclass(frozen=True, slots=True)

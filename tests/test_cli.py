@@ -296,7 +296,6 @@ def test_watch_makes_a_new_picture_searchable(run: Runner, built: dict[str, Any]
     try:
         assert process.stderr is not None
         assert b"watching" in process.stderr.readline()
-        time.sleep(1)  # the watch begins after its first update
         paint(folder / "new.png", "yellow")
         wait_for(lambda: run(indexer, "status", "--json")[1]["images"] == 13)
         (folder / "new.png").unlink()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from indexer.roots import drop, merge
+from pathlib import Path
+
+from indexer.roots import apart, drop, merge, merge_files
 from search.types import Root
 
 
@@ -40,3 +42,22 @@ def test_a_dropped_root_is_forgotten_and_a_dropped_folder_excluded() -> None:
 def test_asking_for_an_excluded_folder_takes_it_in_again() -> None:
     dropped = drop([Root("/a")], "/a/b")
     assert merge(dropped, [Root("/a/b")]) == ([Root("/a/b")], [Root("/a")])
+
+
+def test_a_folder_that_the_rules_of_another_leave_out_is_followed_beside_it() -> None:
+    outer, hidden, excluded = Root("/a", ("x*",)), Root("/a/.b"), Root("/a/c/x1/d")
+    assert merge([outer], [hidden]) == ([hidden], [outer, hidden])
+    assert merge([], [outer, hidden]) == ([outer, hidden], [outer, hidden])
+    assert merge([outer, hidden], [outer, hidden]) == ([outer, hidden], [outer, hidden])
+    assert merge([outer, hidden], [Root("/a/.b", ("y",))])[1] == [outer, Root("/a/.b", ("y",))]
+    assert merge([outer], [excluded]) == ([excluded], [outer, excluded])
+    assert merge([outer, hidden], [Root("/a", (), include_hidden=True)])[1] == [
+        Root("/a", ("x*",), include_hidden=True)
+    ]
+    assert apart(outer, [outer, hidden, excluded, Root("/a/c"), Root("/ab")]) == ("/a/.b/", "/a/c/x1/d/")
+
+
+def test_files_that_are_named_belong_to_the_innermost_folder(tmp_path: Path) -> None:
+    (tmp_path / ".b").mkdir()
+    outer, hidden = Root(str(tmp_path)), Root(f"{tmp_path}/.b", ("y",))
+    assert merge_files([outer, hidden], [f"{hidden.path}/1.jpg"]) == ([hidden], [outer, hidden])

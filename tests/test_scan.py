@@ -57,6 +57,15 @@ def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
     assert found(tmp_path / "photos") == ["a.png", "more/b.png"]
 
 
+@pytest.mark.parametrize("name", ["round", "round.png"])
+def test_a_link_that_leads_to_itself_costs_nothing_beside_it(tmp_path: Path, name: str) -> None:
+    paint(tmp_path / "a.png", "red")
+    paint(tmp_path / "trip" / "b.png", "red")
+    (tmp_path / name).symlink_to(name)
+    assert found(tmp_path) == ["a.png", "trip/b.png"]
+    assert list(scan(Root(str(tmp_path))).unreadable) == [str(tmp_path / name)]
+
+
 def test_names_that_are_no_utf_8_are_found(tmp_path: Path) -> None:
     odd = os.fsencode(tmp_path) + b"/caf\xe9.png"
     paint(tmp_path / "a.png", "red").rename(os.fsdecode(odd))
@@ -83,3 +92,18 @@ def test_caption_files_beside_a_picture_are_named_and_stamped(tmp_path: Path) ->
 
 def test_a_folder_that_cannot_be_listed_is_reported(tmp_path: Path) -> None:
     assert scan(Root(str(tmp_path / "nowhere"))).unreadable == {str(tmp_path / "nowhere"): "No such file or directory"}
+
+
+@pytest.mark.parametrize(("name", "target"), [("a.txt", "gone"), ("captions.json", "gone"), ("a.txt", "a.txt")])
+def test_a_caption_link_that_leads_nowhere_hides_no_picture(tmp_path: Path, name: str, target: str) -> None:
+    paint(tmp_path / "a.png", "red")
+    (tmp_path / name).symlink_to(target)
+    assert found(tmp_path) == ["a.png"]
+    assert [file.stamp.captions_stamp for file in scan(Root(str(tmp_path))).files] == [0]
+
+
+def test_a_caption_file_without_a_time_is_told_from_none(tmp_path: Path) -> None:
+    paint(tmp_path / "a.png", "red")
+    (tmp_path / "a.txt").write_text("red")
+    os.utime(tmp_path / "a.txt", ns=(0, 0))
+    assert [file.stamp.captions_stamp for file in scan(Root(str(tmp_path))).files] == [1]

@@ -167,6 +167,20 @@ def test_a_folder_and_the_tars_in_it_are_followed_beside_each_other(
     assert index(samples).removed == 1
 
 
+def test_what_the_rules_of_a_folder_leave_out_is_kept_beside_it(
+    collection: Collection, index: Build, samples: Path, tmp_path: Path
+) -> None:
+    hidden = paint(samples / ".hidden" / "cyan.png", "cyan").parent
+    tar = pack(tmp_path / "some.tar", samples / "more")
+    (samples / "@eaDir").mkdir()
+    tar = tar.rename(samples / "@eaDir" / "some.tar")
+    for place in (samples, hidden, tar):
+        assert index(place).wrote
+    for _ in range(2):
+        report = index(*(Path(root.path) for root in collection.catalog.roots()))
+        assert (report.unchanged, report.wrote) == (6, False)
+
+
 def test_rules_of_a_walk_hold_in_a_tar(collection: Collection, index: Build, samples: Path, tar: Path) -> None:
     paint(samples / ".hidden.png", "red")
     paint(samples / "@eaDir" / "system.png", "red")

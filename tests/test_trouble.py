@@ -352,6 +352,15 @@ def test_watch_says_once_that_the_disk_is_full_and_goes_on_trying(
     assert told == [str(full), str(busy), "/c/x: No space left on device", str(full)]
 
 
+def test_a_folder_that_is_not_there_to_be_watched_is_named(
+    collection: Collection, index: Build, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index(photos)
+    photos.rename(photos.with_name("elsewhere"))
+    assert main(["watch", "--collection", str(collection.directory)]) == 2
+    assert f"error: {photos} is not there to be watched" in capsys.readouterr().err
+
+
 FEW_DESCRIPTORS = """
 import os, resource, sys
 from indexer.cli import main

@@ -191,6 +191,18 @@ def test_the_token_is_asked_for_once(browser: Browser, collection: Collection, e
     assert browser.problems == []
 
 
+def test_further_pages_come_where_the_first_one_is_all_the_same_picture(
+    browser: Browser, collection: Collection, encoder: ColorEncoder, photos: Path, index: Build
+) -> None:
+    for number in range(3):
+        shutil.copy(photos / "red.png", photos / f"{number}.png")
+    index(photos)
+    (red,) = collection.catalog.known_files(f"{photos}/red.png").values()
+    with running(create_app([collection], lambda _model: encoder)) as url:
+        browser.open(f"{url}/search?id={red.id}&same=yes&k=2")
+        browser.wait("document.querySelectorAll('.tile').length > 1")
+
+
 def test_further_pages_come_as_one_scrolls_and_a_reload_keeps_them(browser: Browser, site: str) -> None:
     browser.open(f"{site}/search?q=red")
     assert browser.run("document.querySelectorAll('.tile').length") >= 60

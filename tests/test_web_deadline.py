@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from werkzeug.test import Client
+from werkzeug.test import Client, create_environ
 from werkzeug.wrappers import Response
 
 from search.collection import Collection
@@ -53,6 +53,23 @@ def test_a_stuck_search_is_given_up_and_others_go_on(
         assert slow.headers["X-Content-Type-Options"] == "nosniff"
         assert kind == "text/plain" or json.loads(slow.data)["error"]["code"] == "service_unavailable"
     assert client.get("/api/v1/health").status_code == 200
+
+
+def test_a_request_for_the_head_alone_that_is_given_up_gets_no_body() -> None:
+    may = threading.Event()
+
+    def app(_environ: Any, _start_response: Any) -> list[bytes]:
+        may.wait(20)
+        return []
+
+    slow = Limited(app, threads=1, limit_s=0.2)
+    answers: list[str] = []
+    for method, has_body in (("GET", True), ("HEAD", False)):
+        environ = create_environ("/api/v1/search", method=method)
+        body = b"".join(slow(environ, lambda status, *_: answers.append(status)))  # type: ignore[arg-type]
+        assert bool(body) is has_body
+    assert answers == ["503 Service Unavailable"] * 2
+    may.set()
 
 
 def test_what_was_given_up_ends_at_its_next_stage(

@@ -9,7 +9,8 @@ from flask.testing import FlaskClient
 
 from search.changes import Changes, FileStamp, NewImage
 from search.collection import Collection
-from search.types import Facts
+from search.paths import read_file
+from search.types import Facts, Root
 from tests.colors import ColorEncoder
 from tests.conftest import Build, paint
 from tests.test_web_pages import page
@@ -69,3 +70,18 @@ def test_unknown_sizes_and_formats_satisfy_no_filter(client: FlaskClient) -> Non
 def test_rows_whose_bytes_nobody_knows_are_no_copies_of_each_other(client: FlaskClient) -> None:
     found = client.get("/api/v1/search?q=black&k=1").get_json()["hits"][0]["image"]["id"]
     assert client.post("/api/v1/lookup", json={"image_id": found}).get_json()["found"] is False
+
+
+def test_a_path_that_climbs_out_of_a_followed_folder_of_a_store_is_not_opened(
+    collection: Collection, encoder: ColorEncoder, photos: Path, index: Build, secret: Path
+) -> None:
+    index(photos)
+    root = Root(f"file://{photos}")
+    facts, vector = Facts(24, 16, "PNG"), encoder.encode_texts(["yellow"]).astype("<f4")[0]
+    climbing = FileStamp(f"{root.path}/../{secret.name}", 0, 0)
+    collection.catalog.follow([root])
+    collection.catalog.apply(Changes(added=[NewImage(climbing, b"", facts, vector)]))
+    assert read_file(climbing.path) == secret.read_bytes()
+    (known,) = collection.catalog.known_files(root.path).values()
+    with create_app([collection], lambda _model: encoder).test_client() as client:
+        assert client.get(f"/media/images/{known.id}/original").status_code == 404

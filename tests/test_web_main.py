@@ -10,15 +10,23 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
 
+from search.catalog import Catalog
 from search.collection import Collection
+from search.errors import CollectionError, ModelUnavailable
 from search.settings import PROJECT
+from search.types import EncoderIdentity
+from tests.colors import ColorEncoder
 from tests.conftest import Build
 from web.__main__ import main
+from web.library import Library
+from web.serving import look_after
+from web.uploads import Uploads
 
 
 def test_help_answers_without_anything_heavy() -> None:
@@ -100,3 +108,41 @@ def test_the_pages_are_there_while_the_model_is_not(
             assert server.wait(timeout=20) == 0
         finally:
             server.kill()
+
+
+def test_a_model_that_could_not_be_loaded_is_tried_again(collection: Collection, encoder: ColorEncoder) -> None:
+    tries: list[EncoderIdentity] = []
+
+    def load(identity: EncoderIdentity) -> ColorEncoder:
+        tries.append(identity)
+        if len(tries) == 1:
+            raise ModelUnavailable("the GPU is full")
+        return encoder
+
+    library = Library([collection], load, Uploads())
+    for ready in (False, True, True):
+        look_after(library)
+        assert library.ready is ready
+    assert len(tries) == 2
+
+
+def test_thumbnails_are_swept_once_the_catalog_answers_again(
+    collection: Collection, encoder: ColorEncoder, index: Build, photos: Path
+) -> None:
+    class Silent:
+        def state(self) -> None:
+            raise CollectionError("the database does not answer")
+
+    index(photos)
+    library = Library([collection], lambda _: encoder, Uploads())
+    library.warm()
+    stranger = collection.directory / "thumbnails" / "00" / "9-0-448.webp"
+    stranger.parent.mkdir(parents=True)
+    stranger.touch()
+    shelf = library.default
+    shelf.catalog, catalog = cast(Catalog, Silent()), shelf.catalog
+    look_after(library)
+    assert stranger.exists()
+    shelf.catalog = catalog
+    look_after(library)
+    assert not stranger.exists()

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import io
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 from PIL import Image, ImageOps
 
 from search.collection import Collection
+from search.image import decode_picture
+from search.types import Picture
 from tests.colors import ColorEncoder
 from tests.conftest import Build, paint
+from web import media
 from web.app import create_app
 from web.current import library_of
 
@@ -168,3 +176,30 @@ def test_a_name_that_no_header_can_hold_is_written_so_that_it_can(
         assert answer.status_code == 200
         assert "\n" not in answer.headers["Content-Disposition"]
     assert client.get(image["links"]["page"]).status_code == 200
+
+
+def test_originals_that_are_converted_are_decoded_a_few_at_once(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link, most = links(client, "magenta.tiff")["original"], os.cpu_count() or 1
+    decoding, at_once, counting = 0, 0, threading.Lock()
+
+    def decode(data: bytes, **options: Any) -> Picture:
+        nonlocal decoding, at_once
+        with counting:
+            decoding += 1
+            at_once = max(at_once, decoding)
+        time.sleep(0.05)
+        picture = decode_picture(data, **options)
+        with counting:
+            decoding -= 1
+        return picture
+
+    def ask(_: int) -> int:
+        with client.application.test_client().get(link) as answer:
+            return answer.status_code
+
+    monkeypatch.setattr(media, "decode_picture", decode)
+    with ThreadPoolExecutor(4 * most) as threads:
+        assert set(threads.map(ask, range(4 * most))) == {200}
+    assert at_once <= most

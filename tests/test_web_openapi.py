@@ -28,6 +28,7 @@ from search.vocabulary import make_vocabulary
 from tests.colors import ColorEncoder
 from tests.conftest import Build
 from tests.test_web_api import picture
+from web.access import Access
 from web.app import create_app
 from web.current import library_of
 from web.openapi import SERVER, document
@@ -93,6 +94,18 @@ def test_a_good_question_is_answered_as_the_document_says(
 
 def test_every_operation_is_asked_a_good_question() -> None:
     assert [(method, path) for method, path, _ in GOOD] == OPERATIONS
+
+
+@pytest.mark.parametrize(("headers", "query", "status"), [({"Host": "example.org"}, "", 403), ({}, "\xff", 400)])
+def test_what_refuses_any_request_is_in_the_document(
+    collection: Collection, encoder: ColorEncoder, headers: dict[str, str], query: str, status: int
+) -> None:
+    client = create_app([collection], lambda _model: encoder, access=Access(hosts=("localhost",))).test_client()
+    for method, path in OPERATIONS:
+        url = SERVER + path.format(image_id=1)
+        answer = client.open(url, method=method, headers=headers, environ_overrides={"QUERY_STRING": query})
+        assert answer.status_code == status
+        assert {str(status), "503"} <= document("")["paths"][path][method]["responses"].keys()
 
 
 @pytest.mark.parametrize("mode", GenerationMode)

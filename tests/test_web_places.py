@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 from PIL import ExifTags, Image
+from PIL.PngImagePlugin import PngInfo
 
 from search.collection import Collection
 from tests.colors import ColorEncoder
@@ -65,6 +66,23 @@ def test_who_may_not_is_told_it_nowhere(of_vienna: Collection, encoder: ColorEnc
         assert "--show-places" in answer.get_json()["error"]["message"]
     answer = client.post("/api/v1/search", json={"terms": [{"text": "red"}], "filter": {"place": True}})
     assert "--show-places" in answer.get_json()["error"]["message"]
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+def test_a_place_in_xmp_alone_is_not_told_either(
+    collection: Collection, encoder: ColorEncoder, photos: Path, index: Build, suffix: str
+) -> None:
+    xmp = b'<x:xmpmeta><rdf:Description exif:GPSLatitude="48,12.0N" exif:GPSLongitude="16,22.0E"/></x:xmpmeta>'
+    told = PngInfo()
+    told.add_itxt("XML:com.adobe.xmp", xmp.decode())
+    options = {"pnginfo": told} if suffix == "png" else {"xmp": xmp}
+    Image.new("RGB", (64, 48), "red").save(photos / f"vienna.{suffix}", **options)  # type: ignore[arg-type]
+    index(photos)
+    (known,) = collection.catalog.known_files(f"{photos}/vienna.{suffix}").values()
+    for places in (True, False):
+        client = client_of(collection, encoder, places=places)
+        with client.get(f"/media/images/{known.id}/original") as answer:
+            assert (answer.status_code, b"48,12.0N" in answer.data) == (200, places)
 
 
 @pytest.mark.parametrize(

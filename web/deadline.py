@@ -69,6 +69,8 @@ class Limited:
                 f"this took longer than {self._limit_s:g} seconds and was given up; ask for less, or try again later"
             )
             answer = without_flask(environ.get("PATH_INFO", ""), 503, "Service Unavailable", message)
+            if environ["REQUEST_METHOD"] == "HEAD":  # who asked so takes a body for the beginning of the next answer
+                answer = answer._replace(body=[])
         start_response(answer.status, answer.headers)
         return answer.body
 

@@ -112,8 +112,8 @@ class Shelf:
         """Remove the thumbnails of images that are gone, if anything was published since the last time."""
         generation = self.catalog.state().generation
         if generation != self._swept:
-            self._swept = generation
             self.thumbnails.sweep(self.catalog.images)
+            self._swept = generation
 
 
 class Library:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 from flask import Blueprint, Response, current_app, request, send_file, send_from_directory
@@ -18,7 +19,7 @@ from search.types import is_followed
 from web import places
 from web.current import choose_shelf, library_of
 from web.present import readable
-from web.thumbnails import SIZES, key_of
+from web.thumbnails import SIZES, key_of, making
 
 blueprint = Blueprint("media", __name__, url_prefix="/media")
 
@@ -39,6 +40,8 @@ CONVERTED_PIXELS = 4096
 PLACEHOLDER = "no-picture.svg"
 """Stands for pictures whose files were never here."""
 
+_PLACE_IN_XMP = re.compile(b"GPS(Dest)?L(at|ong)itude")
+
 FOR_GOOD = "private, max-age=31536000, immutable"
 
 
@@ -49,8 +52,8 @@ def original(image_id: int) -> Response:
     if not is_followed(record.path, shelf.catalog.roots()):
         raise NotFound(f"the picture with the id {image_id} was imported without its file")
     mimetype = SAFE_TYPES.get(record.facts.format)
-    tells_place = record.facts.latitude is not None and not places.are_shown()
     try:
+        tells_place = not places.are_shown() and _tells_place(record)
         response = _as_it_is(record, mimetype) if mimetype and not tells_place else _converted(record)
     except BadPicture as error:
         raise _not_shown(image_id, error) from error
@@ -93,6 +96,11 @@ def _not_shown(image_id: int, error: BadPicture) -> NotFound:
     return NotFound(f"the picture with the id {image_id} cannot be shown: {reason}")
 
 
+def _tells_place(record: ImageRecord) -> bool:
+    """Whether the file says where it was taken. A place in its XMP alone, as some programs write it, is no fact."""
+    return record.facts.latitude is not None or _PLACE_IN_XMP.search(read_file(record.path)) is not None
+
+
 def _as_it_is(record: ImageRecord, mimetype: str) -> Response:
     try:
         stamp = stamp_of(record.path)
@@ -104,8 +112,9 @@ def _as_it_is(record: ImageRecord, mimetype: str) -> Response:
 
 
 def _converted(record: ImageRecord) -> Response:
-    picture = decode_picture(read_file(record.path), max_pixels=MAX_PIXELS)
-    data = shrink(picture.image, CONVERTED_PIXELS, encoding="JPEG")
+    with making:
+        picture = decode_picture(read_file(record.path), max_pixels=MAX_PIXELS)
+        data = shrink(picture.image, CONVERTED_PIXELS, encoding="JPEG")
     name = f"{Path(_safe_name(record.path)).stem}.jpg"
     return send_file(io.BytesIO(data), mimetype="image/jpeg", download_name=name)
 

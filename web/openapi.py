@@ -25,7 +25,7 @@ SERVER = "/api/v1"
 ERRORS = {
     400: "the query or the picture cannot be used; the message says why",
     401: "the server has a token, and the request does not",
-    403: "the page of another site asks",
+    403: "the page of another site asks, or the server does not go by the name that it is asked under",
     404: "no such collection or image",
     413: "the body is too large",
     415: "the body is neither JSON nor a form",
@@ -33,8 +33,9 @@ ERRORS = {
     503: "the model or the collection cannot be used just now, or the request took too long",
 }
 
-_GUARDED = (401, 429)
-"""Any operation may answer so where the server has a token or a rate."""
+_ANY = (400, 401, 403, 429, 503)
+"""Any operation may answer so: to a URL that is no text, for who asks, how often, under which name, when it takes long.
+"""
 
 _ID = {"name": "image_id", "in": "path", "required": True, "schema": IMAGE_ID}
 
@@ -71,14 +72,14 @@ def _paths(server: str) -> dict[str, Any]:
                 "Search with a text",
                 ref("Hits"),
                 parameters=[{**q, "required": True}, k, target, collection, *refined],
-                errors=(400, 404, 503),
+                errors=(404,),
                 curl=f"curl '{server}/search?q=a+dog+in+the+snow&k=5'",
             ),
             "post": _operation(
                 "Search with a sum of texts, pictures, images by id and vectors",
                 ref("Hits"),
                 body={"application/json": "SearchBody", "multipart/form-data": "SearchForm"},
-                errors=(400, 404, 413, 415, 503),
+                errors=(404, 413, 415),
                 curl=f"curl -F image=@photo.jpg -F q='at night' {server}/search",
             ),
         },
@@ -87,7 +88,7 @@ def _paths(server: str) -> dict[str, Any]:
                 "Look a picture up: copies of its file under any name, then what looks like it",
                 ref("Candidates"),
                 body={"application/json": "LookupBody", "multipart/form-data": "LookupForm"},
-                errors=(400, 404, 413, 415, 503),
+                errors=(404, 413, 415),
                 curl=f"curl -F image=@photo.jpg {server}/lookup",
             )
         },
@@ -96,7 +97,7 @@ def _paths(server: str) -> dict[str, Any]:
                 "The vectors of texts and pictures, by the model of a collection",
                 ref("Embeddings"),
                 body={"application/json": "EmbedBody", "multipart/form-data": "EmbedForm"},
-                errors=(400, 404, 413, 415, 503),
+                errors=(404, 413, 415),
                 curl=f"curl -F texts='a dog' -F images=@photo.jpg {server}/embed",
             )
         },
@@ -105,7 +106,7 @@ def _paths(server: str) -> dict[str, Any]:
                 "How probable each of some labels is for pictures, by the model of a collection",
                 ref("Classes"),
                 body={"application/json": "ClassifyBody", "multipart/form-data": "ClassifyForm"},
-                errors=(400, 404, 413, 415, 503),
+                errors=(404, 413, 415),
                 curl=f"curl -F images=@photo.jpg -F labels=dog -F labels=cat {server}/classify",
             )
         },
@@ -115,7 +116,7 @@ def _paths(server: str) -> dict[str, Any]:
                 array(ref("Score"), "one for each row"),
                 parameters=[collection],
                 body={"application/json": "ScoreBody"},
-                errors=(400, 404, 413, 415, 503),
+                errors=(404, 413, 415),
                 curl=f"curl --json @request.json {server}/score",
             )
         },
@@ -124,7 +125,7 @@ def _paths(server: str) -> dict[str, Any]:
                 "An image: its facts, captions and links",
                 ref("ImageInFull"),
                 parameters=[_ID, collection],
-                errors=(404, 503),
+                errors=(404,),
                 curl=f"curl {server}/images/12",
             )
         },
@@ -133,7 +134,7 @@ def _paths(server: str) -> dict[str, Any]:
                 "The neighbours of an image, without itself",
                 ref("Hits"),
                 parameters=[_ID, k, target, collection, *refined],
-                errors=(400, 404, 503),
+                errors=(404,),
                 curl=f"curl '{server}/images/12/similar?k=5'",
             )
         },
@@ -142,7 +143,7 @@ def _paths(server: str) -> dict[str, Any]:
                 "The texts of the collection, its own captions among them, and the labels that are nearest to an image",
                 ref("Texts"),
                 parameters=[_ID, _query("k", {**K, "default": NEAREST_TEXTS}), collection, *refined],
-                errors=(400, 404, 503),
+                errors=(404,),
                 curl=f"curl {server}/images/12/texts",
             ),
             "post": _operation(
@@ -150,14 +151,12 @@ def _paths(server: str) -> dict[str, Any]:
                 ref("Texts"),
                 parameters=[_ID],
                 body={"application/json": "TextsBody"},
-                errors=(400, 404, 413, 415, 503),
+                errors=(404, 413, 415),
                 curl=f'curl --json \'{{"labels": ["dog", "cat"]}}\' {server}/images/12/texts',
             ),
         },
         "/collections": {
-            "get": _operation(
-                "The collections that are served", ref("Collections"), errors=(503,), curl=f"curl {server}/collections"
-            )
+            "get": _operation("The collections that are served", ref("Collections"), curl=f"curl {server}/collections")
         },
         "/health": {
             "get": _operation("Whether the process answers", ref("Health"), curl=f"curl {server}/health"),
@@ -166,7 +165,6 @@ def _paths(server: str) -> dict[str, Any]:
             "get": _operation(
                 "Whether the models are loaded and a query is answered at once",
                 ref("Ready"),
-                errors=(503,),
                 curl=f"curl {server}/ready",
             )
         },
@@ -192,7 +190,7 @@ def _operation(
     if body:
         content = {mimetype: {"schema": ref(name)} for mimetype, name in body.items()}
         operation["requestBody"] = {"required": True, "content": content}
-    statuses = sorted({*errors, *_GUARDED, *((403,) if body else ())})
+    statuses = sorted({*errors, *_ANY})
     refused = {str(status): {"$ref": f"#/components/responses/{status}"} for status in statuses}
     operation["responses"] = {"200": _answer("the answer", answer), **refused}
     return operation

@@ -46,8 +46,8 @@ Many systems let a process open 1,024 files.
 _IDLE_S = 60
 """After which a connection that says nothing is closed."""
 
-_SWEEP_S = 60
-"""Between two looks whether thumbnails are to be swept."""
+_LOOK_S = 60
+"""Between two looks whether models are to be loaded and thumbnails to be swept."""
 
 _log = logging.getLogger(__name__)
 
@@ -138,16 +138,25 @@ def answer(listener: socket.socket, site: Site, uploads: Path) -> None:
 
 
 def _keep(library: Library) -> None:
-    """Load the models, and from then on take away the thumbnails of images that are gone."""
-    library.warm()
-    gc.freeze()  # what is loaded by now stays, so no collection needs to look through it
+    """Look after the library for ever."""
     while True:
-        for shelf in library.shelves.values():
-            try:
-                shelf.sweep()
-            except OSError as error:
-                _log.warning("thumbnails of %s could not be swept: %s", shelf.name, error)
-        time.sleep(_SWEEP_S)
+        look_after(library)
+        time.sleep(_LOOK_S)
+
+
+def look_after(library: Library) -> None:
+    """Load the models unless they are, and take away the thumbnails of images that are gone.
+
+    What cannot be done is logged and tried again the next time.
+    """
+    if not library.ready:
+        library.warm()
+        gc.freeze()  # what is loaded by now stays, so no collection needs to look through it
+    for shelf in library.shelves.values():
+        try:
+            shelf.sweep()
+        except (OSError, SearchError) as error:
+            _log.warning("thumbnails of %s could not be swept: %s", shelf.name, error)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -23,8 +23,8 @@ SIZES = (448, 1280, 2048)
 _SWEPT = 1_000
 """Files whose images are asked for at once."""
 
-_making = threading.BoundedSemaphore(os.cpu_count() or 1)
-"""Pictures decoded at once, so that a page full of new ones leaves memory and processors to the queries."""
+making = threading.BoundedSemaphore(os.cpu_count() or 1)
+"""Held to decode what is shown, so that a page full of new pictures leaves memory and processors to the queries."""
 
 
 class Thumbnails:
@@ -74,7 +74,7 @@ def key_of(image_id: int, record: ImageRecord) -> str:
 
 def render(record: ImageRecord, size: int) -> bytes:
     """The picture in its file as WebP. Raises BadPicture."""
-    with _making:
+    with making:
         sides = record.facts.width, record.facts.height
         short_side = max(1, SCALED * size * min(sides) // max(sides)) if all(sides) else None
         picture = decode_picture(read_file(record.path), max_pixels=MAX_PIXELS, short_side=short_side)
