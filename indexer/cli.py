@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,8 +25,7 @@ from indexer.options import (
     walk_options,
 )
 from indexer.transfer_options import export_options, import_options
-from search.errors import SearchError
-from search.exit_codes import ERROR, INTERRUPTED, NO, OK
+from search.exit_codes import ERROR, INTERRUPTED, NO, OK, exit_code, refuse
 from search.settings import TAG_THRESHOLD, Settings
 
 VERBS = {
@@ -60,29 +57,16 @@ MEASUREMENTS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code."""
     arguments = parser().parse_args(argv)
-    commands = importlib.import_module("indexer.commands")
     try:
-        code: int = getattr(commands, arguments.verb.replace("import", "import_"))(arguments)
-    except SearchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return ERROR
-    except KeyboardInterrupt:
-        return INTERRUPTED
+        return exit_code(lambda: _run(arguments), advice="; finished work is kept, the same command goes on")
     except MemoryError:
-        print("error: out of memory; finished work is kept. Take a smaller --batch-size or --workers", file=sys.stderr)
-        return ERROR
-    except BrokenPipeError:  # who read the rows has gone, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return INTERRUPTED
-    except OSError as error:  # a full disk, no permission, no descriptor left
-        print(f"error: {_told(error)}; finished work is kept, the same command goes on", file=sys.stderr)
-        return ERROR
+        return refuse("out of memory; finished work is kept. Take a smaller --batch-size or --workers")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    commands = importlib.import_module("indexer.commands")
+    code: int = getattr(commands, arguments.verb.replace("import", "import_"))(arguments)
     return code
-
-
-def _told(error: OSError) -> str:
-    """What the system says of which file."""
-    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -10,8 +10,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.errors import BadPicture, SearchError
-from search.exit_codes import ERROR, INTERRUPTED, NO, OK
+from search.errors import BadPicture
+from search.exit_codes import ERROR, INTERRUPTED, NO, OK, exit_code, refuse
 from search.prompts import TEMPLATE_SETS, templates_of
 from search.settings import MAX_K, Settings
 from search.tell import Answer, Form, hit_lines, lookup_lines
@@ -27,20 +27,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     settings = Settings.from_environment()
     if bool(arguments.query) == bool(arguments.lookup):
-        print("error: give a query, or --lookup FILE..., and not both", file=sys.stderr)
-        return ERROR
+        return refuse("give a query, or --lookup FILE..., and not both")
     if arguments.lookup and arguments.server:
-        print("error: --lookup reads a collection here; a server answers POST /api/v1/lookup", file=sys.stderr)
-        return ERROR
-    try:
-        if arguments.lookup:
-            return _looked_up(arguments, settings)
-        answer = (_asked_of_server if arguments.server else _searched)(arguments, settings)
-    except SearchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return ERROR
-    except KeyboardInterrupt:
-        return INTERRUPTED
+        return refuse("--lookup reads a collection here; a server answers POST /api/v1/lookup")
+    return exit_code(lambda: (_looked_up if arguments.lookup else _asked)(arguments, settings))
+
+
+def _asked(arguments: argparse.Namespace, settings: Settings) -> int:
+    answer = (_asked_of_server if arguments.server else _searched)(arguments, settings)
     _remark(answer)
     for path in filter(_names_a_file, arguments.query):
         _note(f"{path} was searched for as words; the picture is ./{path}")

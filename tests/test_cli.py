@@ -278,6 +278,37 @@ def test_ctrl_c_ends_with_130_and_keeps_what_is_done(tmp_path: Path, run: Runner
     assert run(indexer, "status", "--json")[1]["images"] == report["new"]
 
 
+@pytest.mark.parametrize("words", [["search", "id:1", "-k", 1000, "--json"], ["indexer", "status"]])
+def test_a_reader_that_has_gone_is_no_error(run: Runner, built: dict[str, Any], words: list[object]) -> None:
+    with start(*words, "--collection", run.collection) as process:
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == (b"", 130)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_hits_that_cannot_be_written_are_one_line(run: Runner, built: dict[str, Any]) -> None:
+    words = [sys.executable, "-m", "search", "id:1", "--collection", str(run.collection)]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(words, cwd=PROJECT, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (2, b"error: No space left on device\n")
+
+
+def test_ctrl_c_while_a_program_starts_is_no_traceback(run: Runner, built: dict[str, Any], tmp_path: Path) -> None:
+    """A module of that name, first on the path, is a Ctrl-C in the middle of the imports."""
+    (tmp_path / "numpy.py").write_text("raise KeyboardInterrupt")
+    path = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    for words in (["indexer", "verify"], ["search", "id:1"], ["web", "--port", 0]):
+        process = start(*words, "--collection", run.collection, env=path)
+        assert (*process.communicate(), process.returncode) == (b"", b"", 130)
+
+
+def test_a_list_that_cannot_be_read_is_one_line(run: Runner, tmp_path: Path) -> None:
+    missing = tmp_path / "list"
+    assert run(indexer, "build", "--files-from", missing, "--model", "bundled") == (2, "")
+    assert run.err == f"error: {missing} cannot be read: No such file or directory\n"
+
+
 def test_a_second_build_at_once_is_refused_naming_the_first(tmp_path: Path, run: Runner) -> None:
     folder = tmp_path / "many"
     for number in range(3000):

@@ -9,8 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from search.errors import SearchError
-from search.exit_codes import ERROR, OK
+from search.exit_codes import ERROR, OK, exit_code, refuse
 from search.settings import Settings
 from search.types import RUNTIMES
 from web.access import LOOPBACK_NAMES, MIN_TOKEN_LENGTH, Access, is_token
@@ -29,35 +28,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         token = arguments.token_file.read_text(encoding="utf-8").strip() if arguments.token_file else settings.token
     except (OSError, UnicodeDecodeError) as error:
-        return _refuse(f"cannot read a token from {arguments.token_file}: {error}")
+        return refuse(f"cannot read a token from {arguments.token_file}: {error}")
     if token is not None and not is_token(token):
-        return _refuse(
+        return refuse(
             f"the token has {len(token)} characters; give {MIN_TOKEN_LENGTH} or more letters, digits and signs without "
             "spaces. One nobody guesses: python -c 'import secrets; print(secrets.token_urlsafe())'"
         )
     if token is None and not (arguments.insecure or _is_loopback(arguments.host)):
-        return _refuse(
+        return refuse(
             f"--host {arguments.host} would show the pictures to everyone who can reach this machine: give a "
             "--token-file that they have to know, or --insecure if that is wanted"
         )
+    return exit_code(lambda: _serve(arguments, settings, token))
+
+
+def _serve(arguments: argparse.Namespace, settings: Settings, token: str | None) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's products here are small, and idle threads of it spin
     from web.serving import Site, serve  # from here on it takes time: NumPy, Flask, SQLAlchemy, FAISS
 
-    try:
-        site = Site(
-            directories=arguments.collection or [settings.collection],
-            threads=arguments.threads,
-            device=arguments.device,
-            runtime=arguments.runtime,
-            models=settings.models,
-            cache=settings.cache,
-            access=access_of(arguments, token),
-            behind_proxy=bool(arguments.allow_host),
-            may_fetch=arguments.allow_fetch,
-        )
-        serve(site, host=arguments.host, port=arguments.port, workers=arguments.workers, tell=_tell)
-    except SearchError as error:
-        return _refuse(str(error))
+    site = Site(
+        directories=arguments.collection or [settings.collection],
+        threads=arguments.threads,
+        device=arguments.device,
+        runtime=arguments.runtime,
+        models=settings.models,
+        cache=settings.cache,
+        access=access_of(arguments, token),
+        behind_proxy=bool(arguments.allow_host),
+        may_fetch=arguments.allow_fetch,
+    )
+    serve(site, host=arguments.host, port=arguments.port, workers=arguments.workers, tell=_tell)
     return OK
 
 
@@ -157,11 +157,6 @@ def _is_loopback(host: str) -> bool:
 
 def _tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-def _refuse(why: str) -> int:
-    _tell(f"error: {why}")
-    return ERROR
 
 
 def _positive(text: str) -> int:
