@@ -18,13 +18,13 @@ from indexer.options import (
     index_options,
     keypoints_option,
     model_option,
-    positive,
     ray_options,
     speed_options,
     templates_option,
     walk_options,
 )
 from indexer.transfer_options import export_options, import_options
+from search.arguments import positive
 from search.exit_codes import ERROR, INTERRUPTED, NO, OK, exit_code, refuse
 from search.settings import TAG_THRESHOLD, Settings
 
@@ -78,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=f"Exit codes: {OK} done, {NO} the answer is no, {ERROR} not possible, {INTERRUPTED} interrupted.",
     )
     verbs = root.add_subparsers(dest="verb", required=True, metavar="VERB")
-    by_name = {name: verbs.add_parser(name, help=text, description=text.capitalize()) for name, text in VERBS.items()}
+    by_name = {name: verbs.add_parser(name, help=text, description=_sentence(text)) for name, text in VERBS.items()}
     for name, verb in by_name.items():
         if name not in ("classify", "eval", "duplicates"):
             verb.add_argument("--json", action="store_true", help="the result as one JSON object")
@@ -117,6 +117,11 @@ def parser() -> argparse.ArgumentParser:
     by_name["models"].add_argument("--model", metavar="M", help="with --check: the weights, if not found under NAME")
     by_name["remove"].add_argument("paths", nargs="+", metavar="PATH", help="a file or a folder with all below it")
     return root
+
+
+def _sentence(text: str) -> str:
+    """With a capital first, and the others left as they are."""
+    return text[0].upper() + text[1:]
 
 
 def _build_options(verb: argparse.ArgumentParser, settings: Settings) -> None:
@@ -189,7 +194,7 @@ def _tag_options(verb: argparse.ArgumentParser, settings: Settings) -> None:
 def _eval_options(verb: argparse.ArgumentParser, settings: Settings) -> None:
     measurements = verb.add_subparsers(dest="what", required=True, metavar="WHAT")
     by_name = {
-        name: measurements.add_parser(name, help=text, description=text.capitalize())
+        name: measurements.add_parser(name, help=text, description=_sentence(text))
         for name, text in MEASUREMENTS.items()
     }
     for measurement in by_name.values():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from search.arguments import positive, runtime, whole_number
 from search.errors import CollectionError
 from search.milvus_place import MilvusPlace, is_milvus
 from search.prompts import PLACE, PLAIN, TEMPLATE_SETS
@@ -60,6 +61,7 @@ def device_option(verb: argparse.ArgumentParser, settings: Settings) -> None:
     )
     verb.add_argument(
         "--runtime",
+        type=runtime,
         choices=RUNTIMES,
         default=settings.runtime,
         help="what computes on a CPU: PyTorch, ONNX Runtime, or what a test found faster (default: %(default)s)",
@@ -128,8 +130,7 @@ def index_options(verb: argparse.ArgumentParser) -> None:
 def keypoints_option(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--keypoints",
-        type=int,
-        choices=range(MAX_KEYPOINTS + 1),
+        type=whole_number(0, MAX_KEYPOINTS),
         default=KEYPOINTS,
         metavar="N",
         help=f"local features kept of each new image, 0 to {MAX_KEYPOINTS}, 70 bytes each: lookups and duplicates tell "
@@ -166,14 +167,10 @@ def index_kind(text: str) -> str:
 
 
 def share(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
     if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{value} is no share; give 0 to 1")
-    return value
-
-
-def positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not positive; give 1 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is no share; give 0 to 1")
     return value

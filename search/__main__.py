@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from search.arguments import runtime
 from search.errors import BadPicture
 from search.exit_codes import ERROR, INTERRUPTED, NO, OK, exit_code, refuse
 from search.prompts import TEMPLATE_SETS, templates_of
@@ -106,6 +107,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", default=settings.device, metavar="D", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
         "--runtime",
+        type=runtime,
         choices=RUNTIMES,
         default=settings.runtime,
         help="what computes on a CPU: PyTorch, ONNX Runtime, or that if its towers are there (default: %(default)s)",

@@ -18,6 +18,7 @@ from indexer.cli import main as indexer
 from search.__main__ import main as search
 from search.settings import PROJECT
 from tests.conftest import paint
+from web.__main__ import main as web
 
 
 @pytest.fixture
@@ -215,6 +216,38 @@ def test_a_bad_query_is_one_line_and_exit_code_2(
     assert run(search, *words) == (2, "")
     assert message in run.err
     assert run.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--batch-size", "x"], "'x' will not do; give a whole number, 1 or more"),
+        (["--workers", "0"], "'0' will not do; give a whole number, 1 or more"),
+        (["--keypoints", "2000"], "'2000' will not do; give a whole number, 0 to 1000"),
+        (["--min-recall", "x"], "'x' is no share; give 0 to 1"),
+    ],
+)
+def test_a_wrong_number_is_told_with_what_may_stand_there(run: Runner, words: list[str], told: str) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        run(indexer, "build", "photos", *words)
+    run(search, " ")  # takes up what was written until then
+    assert f"argument {words[0]}: {told}\n" in run.err
+
+
+def test_a_runtime_that_nobody_knows_is_refused_in_the_environment_too(
+    run: Runner, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    monkeypatch.setenv("IMAGE_SEARCH_RUNTIME", "onxn")
+    for main, words in ((search, ["a dog"]), (indexer, ["update"]), (web, ["--port", "0"])):
+        with pytest.raises(SystemExit, match="2"):
+            run(main, *words)
+        assert b"'onxn' is none of auto, torch, onnx, here or in IMAGE_SEARCH_RUNTIME" in capsysbinary.readouterr().err
+
+
+def test_a_help_begins_with_a_capital_and_keeps_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        indexer(["eval", "graded", "--help"])
+    assert "graded them in: nDCG@k\n" in capsys.readouterr().out
 
 
 def test_no_collection_no_folder_and_another_model_are_refused(

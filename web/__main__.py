@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from search.arguments import positive, runtime, whole_number
 from search.exit_codes import ERROR, OK, exit_code, refuse
 from search.settings import Settings
 from search.types import RUNTIMES
@@ -77,19 +78,24 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--host", default="127.0.0.1", metavar="H", help="address to listen on (default: %(default)s)")
     parser.add_argument(
-        "--port", type=_port, default=8000, metavar="P", help="default: %(default)s; 0 takes a free one"
+        "--port",
+        type=whole_number(0, 65535),
+        default=8000,
+        metavar="P",
+        help="default: %(default)s; 0 takes a free one",
     )
     parser.add_argument(
-        "--workers", type=_positive, default=1, metavar="N", help="processes, each with the models (%(default)s)"
+        "--workers", type=positive, default=1, metavar="N", help="processes, each with the models (%(default)s)"
     )
     parser.add_argument(
-        "--threads", type=_positive, default=THREADS, metavar="N", help="requests at once in each (%(default)s)"
+        "--threads", type=positive, default=THREADS, metavar="N", help="requests at once in each (%(default)s)"
     )
     parser.add_argument(
         "--device", default=settings.device, metavar="D", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
     )
     parser.add_argument(
         "--runtime",
+        type=runtime,
         choices=RUNTIMES,
         default=settings.runtime,
         help="what computes on a CPU: PyTorch, ONNX Runtime, or what a test found faster (default: %(default)s)",
@@ -159,13 +165,6 @@ def _tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not positive; give 1 or more")
-    return value
-
-
 def _rate(text: str) -> str:
     from limits import parse_many
 
@@ -175,13 +174,6 @@ def _rate(text: str) -> str:
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no rate; give one such as {RATE}, or off") from None
     return text
-
-
-def _port(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= 65535:
-        raise argparse.ArgumentTypeError(f"{value} is no port; give 0 to 65535")
-    return value
 
 
 if __name__ == "__main__":
