@@ -22,16 +22,20 @@ if TYPE_CHECKING:
     from search.collection import Collection
     from search.searcher import Searcher
 
+OF_A_QUERY = ("server", "target", "where", "tag", "ranking", "exact", "group", "diverse", "templates")
+"""Options that a lookup does not take."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Search once and return the exit code."""
-    arguments = parser().parse_args(argv)
-    settings = Settings.from_environment()
+    options = parser()
+    arguments = options.parse_args(argv)
     if bool(arguments.query) == bool(arguments.lookup):
         return refuse("give a query, or --lookup FILE..., and not both")
-    if arguments.lookup and arguments.server:
-        return refuse("--lookup reads a collection here; a server answers POST /api/v1/lookup")
-    return exit_code(lambda: (_looked_up if arguments.lookup else _asked)(arguments, settings))
+    asked = [name for name in OF_A_QUERY if getattr(arguments, name) != options.get_default(name)]
+    if arguments.lookup and asked:
+        return refuse(f"--lookup takes no --{asked[0]}; it asks all of a collection here (a server: /api/v1/lookup)")
+    return exit_code(lambda: (_looked_up if arguments.lookup else _asked)(arguments, Settings.from_environment()))
 
 
 def _asked(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -54,8 +58,8 @@ def parser() -> argparse.ArgumentParser:
         "query",
         nargs="*",
         metavar="QUERY",
-        help="words, ./picture.jpg (a path begins with ./, / or ~/) or id:123; several are added up; in quoted words "
-        '-word takes away; or a sum such as \'"a beach" + ./dog.jpg*0.5 - "people"\'',
+        help="words, ./picture.jpg (a path begins with ./, ../, / or ~/) or id:123; several are added up; in quoted "
+        'words -word takes away; or a sum such as \'"a beach" + ./dog.jpg*0.5 - "people"\'',
     )
     parser.add_argument(
         "--collection", type=Path, metavar="DIR", help=f"where (default: {settings.collection}); a name with --server"
@@ -224,8 +228,8 @@ def _remark(answer: Answer) -> None:
 
 
 def _names_a_file(words: str) -> bool:
-    """Whether a path was perhaps meant, which lacks the beginning that tells paths from words."""
-    return not words.startswith(("./", "/", "~/")) and os.path.isfile(words)  # noqa: PTH113 - any length is no error
+    """Whether a path was perhaps meant, without the beginning that tells one from words."""
+    return not words.startswith(("./", "../", "/", "~/")) and os.path.isfile(words)  # noqa: PTH113 - any length is no error
 
 
 def _note(text: str) -> None:

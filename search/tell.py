@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,7 @@ def hit_lines(answer: Answer, form: Form) -> list[str]:
     if form == "paths":
         return [hit.location for hit in answer.hits]
     if form == "words":
-        return [_hit(hit) for hit in answer.hits]
+        return [_on_one_line(_hit(hit)) for hit in answer.hits]
     tags = answer.tags
     rows = [{**hit.to_dict(), "tags": [tag._asdict() for tag in tags.get(hit.image_id, ())]} for hit in answer.hits]
     return [json.dumps({"hits": rows}, indent=2)]
@@ -46,12 +47,18 @@ def lookup_lines(found: Mapping[Path, Sequence[Candidate]], form: Form) -> list[
     if form == "paths":
         return [one.hit.location for candidates in same.values() for one in candidates]
     if form == "words":
-        return [line for file, candidates in found.items() for line in _lookup(file, candidates, same[file])]
+        lines = (line for file, candidates in found.items() for line in _lookup(file, candidates, same[file]))
+        return [_on_one_line(line) for line in lines]
     rows = [
         {"file": str(file), "found": bool(same[file]), "candidates": [one.to_dict() for one in candidates]}
         for file, candidates in found.items()
     ]
     return [json.dumps({"lookups": rows}, indent=2)]
+
+
+def _on_one_line(words: str) -> str:
+    """With control characters, which names and texts may hold, written as escapes: a terminal would obey them."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: found[0].encode("unicode_escape").decode(), words)
 
 
 def _hit(hit: Hit) -> str:

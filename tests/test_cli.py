@@ -75,8 +75,28 @@ def test_words_that_name_a_file_are_told_from_its_picture(
     name = sorted(folder.iterdir())[0].name
     run(search, name)
     assert run.err.endswith(f"{name} was searched for as words; the picture is ./{name}\n")
-    run(search, f"./{name}")
-    assert "as words" not in run.err
+    for path in (f"./{name}", f"../{folder.name}/{name}"):
+        run(search, path)
+        assert "as words" not in run.err
+
+
+def test_a_name_with_control_characters_stays_on_its_line(run: Runner, folder: Path) -> None:
+    odd = folder / "two\nlines\x1b[31m.jpg"
+    sorted(folder.iterdir())[0].rename(odd)
+    run(indexer, "build", folder, "--model", "bundled")
+    for asked in ([odd, "-k", 1], ["--lookup", odd]):
+        code, out = run(search, *asked)
+        assert (code, out.count("\n")) == (0, 1)
+        assert f"{folder}/two\\nlines\\x1b[31m.jpg" in out
+    assert run(search, odd, "-k", 1, "--paths") == (0, f"{odd}\n")
+
+
+def test_a_lookup_takes_nothing_that_only_a_query_has(run: Runner, built: dict[str, Any], folder: Path) -> None:
+    picture = sorted(folder.iterdir())[0]
+    for option in (["--where", "width<1"], ["--tag", "dog"], ["--target", "texts"], ["--group"], ["--server", "x"]):
+        assert run(search, *option, "--lookup", picture) == (2, "")
+        assert run.err.startswith(f"error: --lookup takes no {option[0]}; ")
+    assert run(search, "--sensitive", "show", "-k", 1, "--lookup", picture)[0] == 0
 
 
 def test_a_folder_without_pictures_is_told(run: Runner, tmp_path: Path) -> None:
