@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 def root_of(folder: str, arguments: Namespace) -> Root:
     """The folder or the tar file with the rules of its walk. Raises CollectionError for what is neither."""
+    if folder.startswith(("http://", "https://")):
+        raise CollectionError(f"{folder} is on the web, which lists nothing; name a folder, or one in a store")
     path = absolute(folder)
     if is_url(path):
         require_store(path)

@@ -136,7 +136,7 @@ def _build_options(verb: argparse.ArgumentParser, settings: Settings) -> None:
     pictures.add_argument(
         "--files-from", metavar="LIST", help="just the files that this file names, a path or URL a line; - for stdin"
     )
-    model_option(verb, settings)
+    model_option(verb, settings, first="the collection's own, else ")
     walk_options(verb)
     catalog_option(verb)
 

@@ -32,19 +32,20 @@ def catalog_option(verb: argparse.ArgumentParser) -> None:
     )
 
 
-def model_option(verb: argparse.ArgumentParser, settings: Settings) -> None:
+def model_option(verb: argparse.ArgumentParser, settings: Settings, *, first: str = "") -> None:
+    """`first` is what is taken before all else where nothing is said."""
     verb.add_argument(
         "--model",
         default=settings.model,
         metavar="M",
         help='an open_clip name with its weights ("ViT-B-32/openai"), "hf-hub:owner/name", a local directory or '
-        'weights file, "ARCHITECTURE@FILE", "bundled", or "auto": the collection\'s own, else the best that can be had '
-        "(default: %(default)s)",
+        'weights file, "ARCHITECTURE@FILE", "bundled", or "auto": '
+        f"{first}the best that can be had (default: %(default)s)",
     )
     verb.add_argument(
         "--precision",
         choices=PRECISIONS,
-        help="of the image tower; int8 is faster on a CPU, nearly as exact (default: the collection's own, else fp32)",
+        help=f"of the image tower; int8 is faster on a CPU, nearly as exact (default: {first}fp32)",
     )
 
 

@@ -15,7 +15,7 @@ from search.errors import BadPicture
 from search.exit_codes import ERROR, INTERRUPTED, NO, OK, exit_code, refuse
 from search.prompts import TEMPLATE_SETS, templates_of
 from search.settings import MAX_K, Settings
-from search.tell import Answer, Form, hit_lines, lookup_lines
+from search.tell import Answer, Form, hit_lines, lookup_lines, remarks
 from search.types import HIDE, RANKINGS, RUNTIMES, SENSITIVE, SHOW, TARGETS, WANTED
 
 if TYPE_CHECKING:
@@ -40,9 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _asked(arguments: argparse.Namespace, settings: Settings) -> int:
     answer = (_asked_of_server if arguments.server else _searched)(arguments, settings)
-    _remark(answer)
-    for path in filter(_names_a_file, arguments.query):
-        _note(f"{path} was searched for as words; the picture is ./{path}")
+    for remark in remarks(answer, arguments.query):
+        _note(remark)
     _write(hit_lines(answer, _form(arguments)))
     return OK if answer.hits else NO
 
@@ -217,19 +216,6 @@ def _looked_up(arguments: argparse.Namespace, settings: Settings) -> int:
                 raise BadPicture(f"{file}: {error}") from error
     _write(lookup_lines(found, _form(arguments)))
     return OK if all(any(one.is_same for one in candidates) for candidates in found.values()) else NO
-
-
-def _remark(answer: Answer) -> None:
-    """Say what the hits themselves do not."""
-    if answer.length and answer.length.truncated:
-        _note(f"the text has {answer.length.tokens} tokens; the model reads the first {answer.length.context} of them")
-    if answer.hits and answer.matched is False:
-        _note("nothing here is a clear match; these are the nearest")
-
-
-def _names_a_file(words: str) -> bool:
-    """Whether a path was perhaps meant, without the beginning that tells one from words."""
-    return not words.startswith(("./", "../", "/", "~/")) and os.path.isfile(words)  # noqa: PTH113 - any length is no error
 
 
 def _note(text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -41,6 +42,22 @@ def hit_lines(answer: Answer, form: Form) -> list[str]:
     return [json.dumps({"hits": rows}, indent=2)]
 
 
+def remarks(answer: Answer, asked: Sequence[str]) -> list[str]:
+    """What the hits themselves do not say; `asked` are the words of the query as they were typed."""
+    length = answer.length
+    said = []
+    if length and length.truncated:
+        said.append(f"the text has {length.tokens} tokens; the model reads the first {length.context} of them")
+    if answer.hits and answer.matched is False:
+        said.append("nothing here is a clear match; these are the nearest")
+    for words in asked:
+        if _names_a_file(words):
+            said.append(f"{words} was searched for as words; the picture is ./{words}")
+        elif words.startswith(("http://", "https://")):
+            said.append(f"{words} was searched for as words; fetch the picture and give its path")
+    return said
+
+
 def lookup_lines(found: Mapping[Path, Sequence[Candidate]], form: Form) -> list[str]:
     """Of each file the images that are the same picture; in JSON every candidate."""
     same = {file: [one for one in candidates if one.is_same] for file, candidates in found.items()}
@@ -54,6 +71,11 @@ def lookup_lines(found: Mapping[Path, Sequence[Candidate]], form: Form) -> list[
         for file, candidates in found.items()
     ]
     return [json.dumps({"lookups": rows}, indent=2)]
+
+
+def _names_a_file(words: str) -> bool:
+    """Whether a path was perhaps meant, without the beginning that tells one from words."""
+    return not words.startswith(("./", "../", "/", "~/")) and os.path.isfile(words)  # noqa: PTH113 - any length is no error
 
 
 def _on_one_line(words: str) -> str:

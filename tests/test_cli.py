@@ -75,6 +75,8 @@ def test_words_that_name_a_file_are_told_from_its_picture(
     name = sorted(folder.iterdir())[0].name
     run(search, name)
     assert run.err.endswith(f"{name} was searched for as words; the picture is ./{name}\n")
+    run(search, "https://example.org/dog.jpg")
+    assert "https://example.org/dog.jpg was searched for as words; fetch the picture" in run.err
     for path in (f"./{name}", f"../{folder.name}/{name}"):
         run(search, path)
         assert "as words" not in run.err
@@ -275,6 +277,8 @@ def test_no_collection_no_folder_and_another_model_are_refused(
 ) -> None:
     assert run(indexer, "build", tmp_path / "nowhere")[0] == 2
     assert "does not exist" in run.err
+    assert run(indexer, "build", "https://example.org/photos")[0] == 2
+    assert "is on the web, which lists nothing" in run.err
     assert run(indexer, "build", next(folder.iterdir()))[0] == 2
     assert "is a file; name its folder" in run.err
     assert run(indexer, "build", folder, "--model", tiny_model)[0] == 2
