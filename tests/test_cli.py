@@ -186,8 +186,9 @@ def test_removed_files_stay_out_and_stay_on_disk(run: Runner, built: dict[str, A
     assert (report["unchanged"], report["new"]) == (11, 0)
     code, _ = run(indexer, "remove", folder / "nothing here")
     assert code == 1
-    _, done = run(indexer, "remove", folder, "--json")
+    _, done = run(indexer, "remove", folder / "nothing here", folder, folder, "--json")
     assert done == {"removed": 11}
+    assert run.err == f"{folder}/nothing here: no image there was in the collection\n"
     _, status = run(indexer, "status", "--json")
     assert (status["images"], status["roots"]) == (0, [])
 
