@@ -371,6 +371,9 @@ def test_an_argument_that_nobody_reads_is_refused_by_name(client: FlaskClient, p
 
 def test_an_argument_of_a_form_is_refused_like_that_of_a_url(client: FlaskClient) -> None:
     assert error_of(client.post("/api/v1/search", data={"query": "red"})) == (400, "bad_query")
+    nameless = b"--x\r\nContent-Disposition: form-data\r\n\r\nred\r\n--x--\r\n"
+    answer = client.post("/api/v1/search", data=nameless, content_type="multipart/form-data; boundary=x")
+    assert error_of(answer) == (400, "bad_query")
 
 
 @pytest.mark.parametrize("path", ["search", "embed", "classify", "lookup", "score", "images/1/texts"])

@@ -88,7 +88,8 @@ def refine(terms: list[Term], values: Mapping[str, str], default_k: int = DEFAUL
 
 def _refuse_strangers(values: Mapping[str, str], names: tuple[str, ...]) -> None:
     if strangers := [name for name in values if name not in names]:
-        raise BadQuery(f"unknown argument {strangers[0][:_SHOWN]!r}; there are: {', '.join(names)}")
+        name = str(strangers[0])  # werkzeug calls a part of a form without a name None
+        raise BadQuery(f"unknown argument {name[:_SHOWN]!r}; there are: {', '.join(names)}")
 
 
 def from_body(request: Request) -> Query:
