@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 def root_of(folder: str, arguments: Namespace) -> Root:
     """The folder or the tar file with the rules of its walk. Raises CollectionError for what is neither."""
+    if folder.startswith(("http://", "https://")):
+        raise CollectionError(f"{folder} is on the web, which lists nothing; name a folder, or one in a store")
     path = absolute(folder)
     if is_url(path):
         require_store(path)
@@ -46,10 +48,13 @@ def root_of(folder: str, arguments: Namespace) -> Root:
 
 
 def files_of(arguments: Namespace) -> frozenset[str] | None:
-    """The files that the list names, a line each; None without a list. Raises OSError where it cannot be read."""
+    """The files that the list names, a line each; None without one. Raises CollectionError if it cannot be read."""
     if arguments.files_from is None:
         return None
-    named = sys.stdin.buffer.read() if arguments.files_from == "-" else Path(arguments.files_from).read_bytes()
+    try:
+        named = sys.stdin.buffer.read() if arguments.files_from == "-" else Path(arguments.files_from).read_bytes()
+    except OSError as error:
+        raise CollectionError(f"{arguments.files_from} cannot be read: {error.strerror}") from error
     names = (os.fsdecode(line.rstrip(b"\r")) for line in named.split(b"\n"))
     paths = frozenset(absolute(name) for name in names if name)
     for url in {path.partition("://")[0]: path for path in paths if is_url(path)}.values():

@@ -20,6 +20,7 @@ from indexer.build import Options, build
 from indexer.plain_loop import PlainLoop
 from indexer.scan import scan
 from search.collection import Collection
+from search.errors import CollectionError
 from search.searcher import Searcher
 from search.timing import Stage
 from search.types import Root
@@ -77,7 +78,7 @@ class Bench:
         }
 
     def _build(self, folder: Path) -> dict[str, float]:
-        """One build of a new collection."""
+        """One build of a new collection. Raises CollectionError where there is no picture."""
         self._made += 1
         with closing(Collection.create(self._directory, self._load().identity)) as collection, collection.writing():
             report = build(
@@ -88,6 +89,8 @@ class Bench:
                 progress=lambda *_: None,
                 stop=threading.Event(),
             )
+        if not report.encoded:
+            raise CollectionError(f"{folder}: no picture is there that can be read")
         names = ("images_per_second", "seconds", "decode_seconds", "wait_seconds", "encode_seconds", "write_seconds")
         return {name: getattr(report, name) for name in names}
 

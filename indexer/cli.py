@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,15 +18,14 @@ from indexer.options import (
     index_options,
     keypoints_option,
     model_option,
-    positive,
     ray_options,
     speed_options,
     templates_option,
     walk_options,
 )
 from indexer.transfer_options import export_options, import_options
-from search.errors import SearchError
-from search.exit_codes import ERROR, INTERRUPTED, NO, OK
+from search.arguments import positive
+from search.exit_codes import ERROR, INTERRUPTED, NO, OK, exit_code, refuse
 from search.settings import TAG_THRESHOLD, Settings
 
 VERBS = {
@@ -60,29 +57,16 @@ MEASUREMENTS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code."""
     arguments = parser().parse_args(argv)
-    commands = importlib.import_module("indexer.commands")
     try:
-        code: int = getattr(commands, arguments.verb.replace("import", "import_"))(arguments)
-    except SearchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return ERROR
-    except KeyboardInterrupt:
-        return INTERRUPTED
+        return exit_code(lambda: _run(arguments), advice="; finished work is kept, the same command goes on")
     except MemoryError:
-        print("error: out of memory; finished work is kept. Take a smaller --batch-size or --workers", file=sys.stderr)
-        return ERROR
-    except BrokenPipeError:  # who read the rows has gone, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return INTERRUPTED
-    except OSError as error:  # a full disk, no permission, no descriptor left
-        print(f"error: {_told(error)}; finished work is kept, the same command goes on", file=sys.stderr)
-        return ERROR
+        return refuse("out of memory; finished work is kept. Take a smaller --batch-size or --workers")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    commands = importlib.import_module("indexer.commands")
+    code: int = getattr(commands, arguments.verb.replace("import", "import_"))(arguments)
     return code
-
-
-def _told(error: OSError) -> str:
-    """What the system says of which file."""
-    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -94,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=f"Exit codes: {OK} done, {NO} the answer is no, {ERROR} not possible, {INTERRUPTED} interrupted.",
     )
     verbs = root.add_subparsers(dest="verb", required=True, metavar="VERB")
-    by_name = {name: verbs.add_parser(name, help=text, description=text.capitalize()) for name, text in VERBS.items()}
+    by_name = {name: verbs.add_parser(name, help=text, description=_sentence(text)) for name, text in VERBS.items()}
     for name, verb in by_name.items():
         if name not in ("classify", "eval", "duplicates"):
             verb.add_argument("--json", action="store_true", help="the result as one JSON object")
@@ -135,6 +119,11 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
+def _sentence(text: str) -> str:
+    """With a capital first, and the others left as they are."""
+    return text[0].upper() + text[1:]
+
+
 def _build_options(verb: argparse.ArgumentParser, settings: Settings) -> None:
     pictures = verb.add_mutually_exclusive_group(required=True)
     pictures.add_argument(
@@ -147,7 +136,7 @@ def _build_options(verb: argparse.ArgumentParser, settings: Settings) -> None:
     pictures.add_argument(
         "--files-from", metavar="LIST", help="just the files that this file names, a path or URL a line; - for stdin"
     )
-    model_option(verb, settings)
+    model_option(verb, settings, first="the collection's own, else ")
     walk_options(verb)
     catalog_option(verb)
 
@@ -205,7 +194,7 @@ def _tag_options(verb: argparse.ArgumentParser, settings: Settings) -> None:
 def _eval_options(verb: argparse.ArgumentParser, settings: Settings) -> None:
     measurements = verb.add_subparsers(dest="what", required=True, metavar="WHAT")
     by_name = {
-        name: measurements.add_parser(name, help=text, description=text.capitalize())
+        name: measurements.add_parser(name, help=text, description=_sentence(text))
         for name, text in MEASUREMENTS.items()
     }
     for measurement in by_name.values():

@@ -132,8 +132,11 @@ def verify(arguments: Namespace) -> int:
 
 def remove(arguments: Namespace) -> int:
     with closing(Collection.open(arguments.collection)) as collection, collection.writing():
-        removed = sum(_remove(collection, absolute(path)) for path in arguments.paths)
+        counts = {path: _remove(collection, absolute(path)) for path in dict.fromkeys(arguments.paths)}
         collection.publish_if_changed()
+    for path in (path for path, count in counts.items() if not count):
+        say.note(f"{path}: no image there was in the collection")
+    removed = sum(counts.values())
     say.result(
         {"removed": removed}, f"{removed:,} images are out of the collection; their files are untouched", arguments
     )

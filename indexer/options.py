@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from search.arguments import positive, runtime, whole_number
 from search.errors import CollectionError
 from search.milvus_place import MilvusPlace, is_milvus
 from search.prompts import PLACE, PLAIN, TEMPLATE_SETS
@@ -31,19 +32,20 @@ def catalog_option(verb: argparse.ArgumentParser) -> None:
     )
 
 
-def model_option(verb: argparse.ArgumentParser, settings: Settings) -> None:
+def model_option(verb: argparse.ArgumentParser, settings: Settings, *, first: str = "") -> None:
+    """`first` is what is taken before all else where nothing is said."""
     verb.add_argument(
         "--model",
         default=settings.model,
         metavar="M",
         help='an open_clip name with its weights ("ViT-B-32/openai"), "hf-hub:owner/name", a local directory or '
-        'weights file, "ARCHITECTURE@FILE", "bundled", or "auto": the collection\'s own, else the best that can be had '
-        "(default: %(default)s)",
+        'weights file, "ARCHITECTURE@FILE", "bundled", or "auto": '
+        f"{first}the best that can be had (default: %(default)s)",
     )
     verb.add_argument(
         "--precision",
         choices=PRECISIONS,
-        help="of the image tower; int8 is faster on a CPU, nearly as exact (default: the collection's own, else fp32)",
+        help=f"of the image tower; int8 is faster on a CPU, nearly as exact (default: {first}fp32)",
     )
 
 
@@ -60,6 +62,7 @@ def device_option(verb: argparse.ArgumentParser, settings: Settings) -> None:
     )
     verb.add_argument(
         "--runtime",
+        type=runtime,
         choices=RUNTIMES,
         default=settings.runtime,
         help="what computes on a CPU: PyTorch, ONNX Runtime, or what a test found faster (default: %(default)s)",
@@ -128,8 +131,7 @@ def index_options(verb: argparse.ArgumentParser) -> None:
 def keypoints_option(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--keypoints",
-        type=int,
-        choices=range(MAX_KEYPOINTS + 1),
+        type=whole_number(0, MAX_KEYPOINTS),
         default=KEYPOINTS,
         metavar="N",
         help=f"local features kept of each new image, 0 to {MAX_KEYPOINTS}, 70 bytes each: lookups and duplicates tell "
@@ -166,14 +168,10 @@ def index_kind(text: str) -> str:
 
 
 def share(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
     if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{value} is no share; give 0 to 1")
-    return value
-
-
-def positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not positive; give 1 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is no share; give 0 to 1")
     return value

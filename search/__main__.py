@@ -10,40 +10,38 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.errors import BadPicture, SearchError
-from search.exit_codes import ERROR, INTERRUPTED, NO, OK
+from search.arguments import runtime
+from search.errors import BadPicture
+from search.exit_codes import ERROR, INTERRUPTED, NO, OK, exit_code, refuse
 from search.prompts import TEMPLATE_SETS, templates_of
 from search.settings import MAX_K, Settings
-from search.tell import Answer, Form, hit_lines, lookup_lines
+from search.tell import Answer, Form, hit_lines, lookup_lines, remarks
 from search.types import HIDE, RANKINGS, RUNTIMES, SENSITIVE, SHOW, TARGETS, WANTED
 
 if TYPE_CHECKING:
     from search.collection import Collection
     from search.searcher import Searcher
 
+OF_A_QUERY = ("server", "target", "where", "tag", "ranking", "exact", "group", "diverse", "templates")
+"""Options that a lookup does not take."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Search once and return the exit code."""
-    arguments = parser().parse_args(argv)
-    settings = Settings.from_environment()
+    options = parser()
+    arguments = options.parse_args(argv)
     if bool(arguments.query) == bool(arguments.lookup):
-        print("error: give a query, or --lookup FILE..., and not both", file=sys.stderr)
-        return ERROR
-    if arguments.lookup and arguments.server:
-        print("error: --lookup reads a collection here; a server answers POST /api/v1/lookup", file=sys.stderr)
-        return ERROR
-    try:
-        if arguments.lookup:
-            return _looked_up(arguments, settings)
-        answer = (_asked_of_server if arguments.server else _searched)(arguments, settings)
-    except SearchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return ERROR
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    _remark(answer)
-    for path in filter(_names_a_file, arguments.query):
-        _note(f"{path} was searched for as words; the picture is ./{path}")
+        return refuse("give a query, or --lookup FILE..., and not both")
+    asked = [name for name in OF_A_QUERY if getattr(arguments, name) != options.get_default(name)]
+    if arguments.lookup and asked:
+        return refuse(f"--lookup takes no --{asked[0]}; it asks all of a collection here (a server: /api/v1/lookup)")
+    return exit_code(lambda: (_looked_up if arguments.lookup else _asked)(arguments, Settings.from_environment()))
+
+
+def _asked(arguments: argparse.Namespace, settings: Settings) -> int:
+    answer = (_asked_of_server if arguments.server else _searched)(arguments, settings)
+    for remark in remarks(answer, arguments.query):
+        _note(remark)
     _write(hit_lines(answer, _form(arguments)))
     return OK if answer.hits else NO
 
@@ -59,8 +57,8 @@ def parser() -> argparse.ArgumentParser:
         "query",
         nargs="*",
         metavar="QUERY",
-        help="words, ./picture.jpg (a path begins with ./, / or ~/) or id:123; several are added up; in quoted words "
-        '-word takes away; or a sum such as \'"a beach" + ./dog.jpg*0.5 - "people"\'',
+        help="words, ./picture.jpg (a path begins with ./, ../, / or ~/) or id:123; several are added up; in quoted "
+        'words -word takes away; or a sum such as \'"a beach" + ./dog.jpg*0.5 - "people"\'',
     )
     parser.add_argument(
         "--collection", type=Path, metavar="DIR", help=f"where (default: {settings.collection}); a name with --server"
@@ -112,6 +110,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", default=settings.device, metavar="D", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
         "--runtime",
+        type=runtime,
         choices=RUNTIMES,
         default=settings.runtime,
         help="what computes on a CPU: PyTorch, ONNX Runtime, or that if its towers are there (default: %(default)s)",
@@ -217,19 +216,6 @@ def _looked_up(arguments: argparse.Namespace, settings: Settings) -> int:
                 raise BadPicture(f"{file}: {error}") from error
     _write(lookup_lines(found, _form(arguments)))
     return OK if all(any(one.is_same for one in candidates) for candidates in found.values()) else NO
-
-
-def _remark(answer: Answer) -> None:
-    """Say what the hits themselves do not."""
-    if answer.length and answer.length.truncated:
-        _note(f"the text has {answer.length.tokens} tokens; the model reads the first {answer.length.context} of them")
-    if answer.hits and answer.matched is False:
-        _note("nothing here is a clear match; these are the nearest")
-
-
-def _names_a_file(words: str) -> bool:
-    """Whether a path was perhaps meant, which lacks the beginning that tells paths from words."""
-    return not words.startswith(("./", "/", "~/")) and os.path.isfile(words)  # noqa: PTH113 - any length is no error
 
 
 def _note(text: str) -> None:

@@ -16,7 +16,7 @@ from search.collection import Collection
 from search.errors import BadPicture, BadQuery
 from search.image import SCALED, decode_picture, digest_of
 from search.languages import require_read
-from search.paths import read_file
+from search.paths import read_named
 from search.prompts import prompts
 from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm, unit
 from search.settings import MAX_PIXELS
@@ -53,7 +53,7 @@ class Embedder:
             case TextTerm(text):
                 return self._embedded((text, *templates), lambda: self._embed_text(text, templates))
             case ImageTerm(source):
-                data = source if isinstance(source, bytes) else _read(source)
+                data = source if isinstance(source, bytes) else read_named(source)
                 return self._embedded(digest_of(data), lambda: self._embed_image(data, source))
             case IdTerm(image_id):
                 return self._stored(image_id)
@@ -116,13 +116,6 @@ class Embedder:
         if vector.shape != (dim,):
             raise BadQuery(f"the vector has the shape {vector.shape}; this collection takes ({dim},)")
         return unit(vector)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return read_file(path)
-    except BadPicture as error:
-        raise BadPicture(f"{path}: {error}") from error
 
 
 def _decode(data: bytes, source: Path | bytes, short_side: int) -> Image:

@@ -151,7 +151,7 @@ def _format(text: str) -> str:
 
 def _whole(text: str) -> int:
     if not re.fullmatch("[0-9]{1,15}", text):
-        raise BadFilter(f"{text[:_SHOWN]!r} is no whole number")
+        raise BadFilter(f"{text[:_SHOWN]!r} is no whole number of up to 15 digits")
     return int(text)
 
 

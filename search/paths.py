@@ -70,6 +70,14 @@ def read_file(path: str | Path, *, max_bytes: int = MAX_FILE_BYTES) -> bytes:
     return data
 
 
+def read_named(path: Path) -> bytes:
+    """What `read_file` reads; what is wrong is said of the file by its name."""
+    try:
+        return read_file(path)
+    except BadPicture as error:
+        raise BadPicture(f"{path}: {error}") from error
+
+
 def stamp_of(path: str) -> Stamp:
     """The stamp of a regular file, of a member of a tar file or of an object in a store. Raises OSError."""
     if is_url(path):

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from search.errors import ServerError
-from search.paths import read_file
+from search.paths import read_named
 from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm
 from search.records import Tag
 from search.tell import Answer
@@ -117,7 +117,7 @@ def _content(term: Term) -> dict[str, Any]:
         case TextTerm(text):
             return {"text": text}
         case ImageTerm(source):
-            return {"image": base64.b64encode(read_file(source) if isinstance(source, Path) else source).decode()}
+            return {"image": base64.b64encode(read_named(source) if isinstance(source, Path) else source).decode()}
         case IdTerm(image_id):
             return {"image_id": image_id}
         case VectorTerm(vector):

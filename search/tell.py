@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,10 +36,26 @@ def hit_lines(answer: Answer, form: Form) -> list[str]:
     if form == "paths":
         return [hit.location for hit in answer.hits]
     if form == "words":
-        return [_hit(hit) for hit in answer.hits]
+        return [_on_one_line(_hit(hit)) for hit in answer.hits]
     tags = answer.tags
     rows = [{**hit.to_dict(), "tags": [tag._asdict() for tag in tags.get(hit.image_id, ())]} for hit in answer.hits]
     return [json.dumps({"hits": rows}, indent=2)]
+
+
+def remarks(answer: Answer, asked: Sequence[str]) -> list[str]:
+    """What the hits themselves do not say; `asked` are the words of the query as they were typed."""
+    length = answer.length
+    said = []
+    if length and length.truncated:
+        said.append(f"the text has {length.tokens} tokens; the model reads the first {length.context} of them")
+    if answer.hits and answer.matched is False:
+        said.append("nothing here is a clear match; these are the nearest")
+    for words in asked:
+        if _names_a_file(words):
+            said.append(f"{words} was searched for as words; the picture is ./{words}")
+        elif words.startswith(("http://", "https://")):
+            said.append(f"{words} was searched for as words; fetch the picture and give its path")
+    return said
 
 
 def lookup_lines(found: Mapping[Path, Sequence[Candidate]], form: Form) -> list[str]:
@@ -46,12 +64,23 @@ def lookup_lines(found: Mapping[Path, Sequence[Candidate]], form: Form) -> list[
     if form == "paths":
         return [one.hit.location for candidates in same.values() for one in candidates]
     if form == "words":
-        return [line for file, candidates in found.items() for line in _lookup(file, candidates, same[file])]
+        lines = (line for file, candidates in found.items() for line in _lookup(file, candidates, same[file]))
+        return [_on_one_line(line) for line in lines]
     rows = [
         {"file": str(file), "found": bool(same[file]), "candidates": [one.to_dict() for one in candidates]}
         for file, candidates in found.items()
     ]
     return [json.dumps({"lookups": rows}, indent=2)]
+
+
+def _names_a_file(words: str) -> bool:
+    """Whether a path was perhaps meant, without the beginning that tells one from words."""
+    return not words.startswith(("./", "../", "/", "~/")) and os.path.isfile(words)  # noqa: PTH113 - any length is no error
+
+
+def _on_one_line(words: str) -> str:
+    """With control characters, which names and texts may hold, written as escapes: a terminal would obey them."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: found[0].encode("unicode_escape").decode(), words)
 
 
 def _hit(hit: Hit) -> str:

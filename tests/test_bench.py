@@ -52,6 +52,12 @@ def test_the_limit_is_the_rate_of_matrix_products_over_the_towers_operations(
     assert plain.limit() == pytest.approx(1e9 / plain.flops())
 
 
+def test_a_folder_without_pictures_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        assert main(["bench", str(folder), "--model", "bundled"]) == 2
+        assert capsys.readouterr().err == f"error: {folder}: no picture is there that can be read\n"
+
+
 def test_a_folder_is_measured_against_the_plain_loop(drawings: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = str(drawings / "odd")
     assert main(["bench", folder, "--model", "bundled", "--rounds", "1", "--against", "--json"]) == 0

@@ -18,6 +18,7 @@ from indexer.cli import main as indexer
 from search.__main__ import main as search
 from search.settings import PROJECT
 from tests.conftest import paint
+from web.__main__ import main as web
 
 
 @pytest.fixture
@@ -74,8 +75,30 @@ def test_words_that_name_a_file_are_told_from_its_picture(
     name = sorted(folder.iterdir())[0].name
     run(search, name)
     assert run.err.endswith(f"{name} was searched for as words; the picture is ./{name}\n")
-    run(search, f"./{name}")
-    assert "as words" not in run.err
+    run(search, "https://example.org/dog.jpg")
+    assert "https://example.org/dog.jpg was searched for as words; fetch the picture" in run.err
+    for path in (f"./{name}", f"../{folder.name}/{name}"):
+        run(search, path)
+        assert "as words" not in run.err
+
+
+def test_a_name_with_control_characters_stays_on_its_line(run: Runner, folder: Path) -> None:
+    odd = folder / "two\nlines\x1b[31m.jpg"
+    sorted(folder.iterdir())[0].rename(odd)
+    run(indexer, "build", folder, "--model", "bundled")
+    for asked in ([odd, "-k", 1], ["--lookup", odd]):
+        code, out = run(search, *asked)
+        assert (code, out.count("\n")) == (0, 1)
+        assert f"{folder}/two\\nlines\\x1b[31m.jpg" in out
+    assert run(search, odd, "-k", 1, "--paths") == (0, f"{odd}\n")
+
+
+def test_a_lookup_takes_nothing_that_only_a_query_has(run: Runner, built: dict[str, Any], folder: Path) -> None:
+    picture = sorted(folder.iterdir())[0]
+    for option in (["--where", "width<1"], ["--tag", "dog"], ["--target", "texts"], ["--group"], ["--server", "x"]):
+        assert run(search, *option, "--lookup", picture) == (2, "")
+        assert run.err.startswith(f"error: --lookup takes no {option[0]}; ")
+    assert run(search, "--sensitive", "show", "-k", 1, "--lookup", picture)[0] == 0
 
 
 def test_a_folder_without_pictures_is_told(run: Runner, tmp_path: Path) -> None:
@@ -163,8 +186,9 @@ def test_removed_files_stay_out_and_stay_on_disk(run: Runner, built: dict[str, A
     assert (report["unchanged"], report["new"]) == (11, 0)
     code, _ = run(indexer, "remove", folder / "nothing here")
     assert code == 1
-    _, done = run(indexer, "remove", folder, "--json")
+    _, done = run(indexer, "remove", folder / "nothing here", folder, folder, "--json")
     assert done == {"removed": 11}
+    assert run.err == f"{folder}/nothing here: no image there was in the collection\n"
     _, status = run(indexer, "status", "--json")
     assert (status["images"], status["roots"]) == (0, [])
 
@@ -217,11 +241,45 @@ def test_a_bad_query_is_one_line_and_exit_code_2(
     assert run.err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--batch-size", "x"], "'x' will not do; give a whole number, 1 or more"),
+        (["--workers", "0"], "'0' will not do; give a whole number, 1 or more"),
+        (["--keypoints", "2000"], "'2000' will not do; give a whole number, 0 to 1000"),
+        (["--min-recall", "x"], "'x' is no share; give 0 to 1"),
+    ],
+)
+def test_a_wrong_number_is_told_with_what_may_stand_there(run: Runner, words: list[str], told: str) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        run(indexer, "build", "photos", *words)
+    run(search, " ")  # takes up what was written until then
+    assert f"argument {words[0]}: {told}\n" in run.err
+
+
+def test_a_runtime_that_nobody_knows_is_refused_in_the_environment_too(
+    run: Runner, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    monkeypatch.setenv("IMAGE_SEARCH_RUNTIME", "onxn")
+    for main, words in ((search, ["a dog"]), (indexer, ["update"]), (web, ["--port", "0"])):
+        with pytest.raises(SystemExit, match="2"):
+            run(main, *words)
+        assert b"'onxn' is none of auto, torch, onnx, here or in IMAGE_SEARCH_RUNTIME" in capsysbinary.readouterr().err
+
+
+def test_a_help_begins_with_a_capital_and_keeps_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        indexer(["eval", "graded", "--help"])
+    assert "graded them in: nDCG@k\n" in capsys.readouterr().out
+
+
 def test_no_collection_no_folder_and_another_model_are_refused(
     run: Runner, built: dict[str, Any], folder: Path, tmp_path: Path, tiny_model: Path
 ) -> None:
     assert run(indexer, "build", tmp_path / "nowhere")[0] == 2
     assert "does not exist" in run.err
+    assert run(indexer, "build", "https://example.org/photos")[0] == 2
+    assert "is on the web, which lists nothing" in run.err
     assert run(indexer, "build", next(folder.iterdir()))[0] == 2
     assert "is a file; name its folder" in run.err
     assert run(indexer, "build", folder, "--model", tiny_model)[0] == 2
@@ -276,6 +334,37 @@ def test_ctrl_c_ends_with_130_and_keeps_what_is_done(tmp_path: Path, run: Runner
     assert report["interrupted"] and 0 < report["new"] < 3000
     assert run(indexer, "verify")[0] == 0
     assert run(indexer, "status", "--json")[1]["images"] == report["new"]
+
+
+@pytest.mark.parametrize("words", [["search", "id:1", "-k", 1000, "--json"], ["indexer", "status"]])
+def test_a_reader_that_has_gone_is_no_error(run: Runner, built: dict[str, Any], words: list[object]) -> None:
+    with start(*words, "--collection", run.collection) as process:
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == (b"", 130)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_hits_that_cannot_be_written_are_one_line(run: Runner, built: dict[str, Any]) -> None:
+    words = [sys.executable, "-m", "search", "id:1", "--collection", str(run.collection)]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(words, cwd=PROJECT, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (2, b"error: No space left on device\n")
+
+
+def test_ctrl_c_while_a_program_starts_is_no_traceback(run: Runner, built: dict[str, Any], tmp_path: Path) -> None:
+    """A module of that name, first on the path, is a Ctrl-C in the middle of the imports."""
+    (tmp_path / "numpy.py").write_text("raise KeyboardInterrupt")
+    path = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    for words in (["indexer", "verify"], ["search", "id:1"], ["web", "--port", 0]):
+        process = start(*words, "--collection", run.collection, env=path)
+        assert (*process.communicate(), process.returncode) == (b"", b"", 130)
+
+
+def test_a_list_that_cannot_be_read_is_one_line(run: Runner, tmp_path: Path) -> None:
+    missing = tmp_path / "list"
+    assert run(indexer, "build", "--files-from", missing, "--model", "bundled") == (2, "")
+    assert run.err == f"error: {missing} cannot be read: No such file or directory\n"
 
 
 def test_a_second_build_at_once_is_refused_naming_the_first(tmp_path: Path, run: Runner) -> None:

@@ -82,6 +82,7 @@ HOMES = {
     "werkzeug": {"web/"},
     "prometheus_client": {"web/instruments.py"},
     "argparse": {
+        "search/arguments.py",
         "search/__main__.py",
         "indexer/cli.py",
         "indexer/options.py",

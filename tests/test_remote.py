@@ -13,7 +13,7 @@ from flask import Flask, redirect, request
 
 from search.__main__ import main
 from search.collection import Collection
-from search.errors import ServerError
+from search.errors import BadPicture, ServerError
 from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm
 from search.remote import ask
 from search.searcher import Searcher
@@ -114,6 +114,11 @@ def test_the_command_line_asks_with_the_token_of_the_environment(
 def test_the_servers_own_words_are_told(server: str) -> None:
     with pytest.raises(ServerError, match="answers 404: no image has the id 99"):
         asked(server, IdTerm(99))
+
+
+def test_a_picture_that_cannot_be_read_is_told_by_its_name(server: str, tmp_path: Path) -> None:
+    with pytest.raises(BadPicture, match=r"nowhere\.jpg: cannot be read"):
+        asked(server, ImageTerm(tmp_path / "nowhere.jpg"))
 
 
 @pytest.mark.parametrize(

@@ -362,6 +362,27 @@ def test_a_bad_body_has_the_error_body(client: FlaskClient, body: str, status: i
     assert error_of(client.post("/api/v1/search", data=body, content_type="application/json"))[0] == status
 
 
+@pytest.mark.parametrize("path", ["search?q=red&limit=9", "images/1/similar?limit=9", "images/1/texts?limit=9"])
+def test_an_argument_that_nobody_reads_is_refused_by_name(client: FlaskClient, path: str) -> None:
+    answer = client.get(f"/api/v1/{path}")
+    assert error_of(answer) == (400, "bad_query")
+    assert "unknown argument 'limit'; there are: " in answer.json["error"]["message"]
+
+
+def test_an_argument_of_a_form_is_refused_like_that_of_a_url(client: FlaskClient) -> None:
+    assert error_of(client.post("/api/v1/search", data={"query": "red"})) == (400, "bad_query")
+    nameless = b"--x\r\nContent-Disposition: form-data\r\n\r\nred\r\n--x--\r\n"
+    answer = client.post("/api/v1/search", data=nameless, content_type="multipart/form-data; boundary=x")
+    assert error_of(answer) == (400, "bad_query")
+
+
+@pytest.mark.parametrize("path", ["search", "embed", "classify", "lookup", "score", "images/1/texts"])
+def test_a_body_that_is_no_json_is_told_with_an_example(client: FlaskClient, path: str) -> None:
+    answer = client.post(f"/api/v1/{path}", data="{'a': 1}", content_type="application/json")
+    assert error_of(answer) == (400, "bad_query")
+    assert "the body is no JSON; give an object like {" in answer.json["error"]["message"]
+
+
 def test_text_that_is_no_unicode_is_searched_all_the_same(client: FlaskClient) -> None:
     assert (
         client.post(

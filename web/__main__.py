@@ -9,8 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from search.errors import SearchError
-from search.exit_codes import ERROR, OK
+from search.arguments import positive, runtime, whole_number
+from search.exit_codes import ERROR, OK, exit_code, refuse
 from search.settings import Settings
 from search.types import RUNTIMES
 from web.access import LOOPBACK_NAMES, MIN_TOKEN_LENGTH, Access, is_token
@@ -29,35 +29,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         token = arguments.token_file.read_text(encoding="utf-8").strip() if arguments.token_file else settings.token
     except (OSError, UnicodeDecodeError) as error:
-        return _refuse(f"cannot read a token from {arguments.token_file}: {error}")
+        return refuse(f"cannot read a token from {arguments.token_file}: {error}")
     if token is not None and not is_token(token):
-        return _refuse(
+        return refuse(
             f"the token has {len(token)} characters; give {MIN_TOKEN_LENGTH} or more letters, digits and signs without "
             "spaces. One nobody guesses: python -c 'import secrets; print(secrets.token_urlsafe())'"
         )
     if token is None and not (arguments.insecure or _is_loopback(arguments.host)):
-        return _refuse(
+        return refuse(
             f"--host {arguments.host} would show the pictures to everyone who can reach this machine: give a "
             "--token-file that they have to know, or --insecure if that is wanted"
         )
+    return exit_code(lambda: _serve(arguments, settings, token))
+
+
+def _serve(arguments: argparse.Namespace, settings: Settings, token: str | None) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's products here are small, and idle threads of it spin
     from web.serving import Site, serve  # from here on it takes time: NumPy, Flask, SQLAlchemy, FAISS
 
-    try:
-        site = Site(
-            directories=arguments.collection or [settings.collection],
-            threads=arguments.threads,
-            device=arguments.device,
-            runtime=arguments.runtime,
-            models=settings.models,
-            cache=settings.cache,
-            access=access_of(arguments, token),
-            behind_proxy=bool(arguments.allow_host),
-            may_fetch=arguments.allow_fetch,
-        )
-        serve(site, host=arguments.host, port=arguments.port, workers=arguments.workers, tell=_tell)
-    except SearchError as error:
-        return _refuse(str(error))
+    site = Site(
+        directories=arguments.collection or [settings.collection],
+        threads=arguments.threads,
+        device=arguments.device,
+        runtime=arguments.runtime,
+        models=settings.models,
+        cache=settings.cache,
+        access=access_of(arguments, token),
+        behind_proxy=bool(arguments.allow_host),
+        may_fetch=arguments.allow_fetch,
+    )
+    serve(site, host=arguments.host, port=arguments.port, workers=arguments.workers, tell=_tell)
     return OK
 
 
@@ -77,19 +78,24 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--host", default="127.0.0.1", metavar="H", help="address to listen on (default: %(default)s)")
     parser.add_argument(
-        "--port", type=_port, default=8000, metavar="P", help="default: %(default)s; 0 takes a free one"
+        "--port",
+        type=whole_number(0, 65535),
+        default=8000,
+        metavar="P",
+        help="default: %(default)s; 0 takes a free one",
     )
     parser.add_argument(
-        "--workers", type=_positive, default=1, metavar="N", help="processes, each with the models (%(default)s)"
+        "--workers", type=positive, default=1, metavar="N", help="processes, each with the models (%(default)s)"
     )
     parser.add_argument(
-        "--threads", type=_positive, default=THREADS, metavar="N", help="requests at once in each (%(default)s)"
+        "--threads", type=positive, default=THREADS, metavar="N", help="requests at once in each (%(default)s)"
     )
     parser.add_argument(
         "--device", default=settings.device, metavar="D", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
     )
     parser.add_argument(
         "--runtime",
+        type=runtime,
         choices=RUNTIMES,
         default=settings.runtime,
         help="what computes on a CPU: PyTorch, ONNX Runtime, or what a test found faster (default: %(default)s)",
@@ -159,18 +165,6 @@ def _tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _refuse(why: str) -> int:
-    _tell(f"error: {why}")
-    return ERROR
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not positive; give 1 or more")
-    return value
-
-
 def _rate(text: str) -> str:
     from limits import parse_many
 
@@ -180,13 +174,6 @@ def _rate(text: str) -> str:
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no rate; give one such as {RATE}, or off") from None
     return text
-
-
-def _port(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= 65535:
-        raise argparse.ArgumentTypeError(f"{value} is no port; give 0 to 65535")
-    return value
 
 
 if __name__ == "__main__":

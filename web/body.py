@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 from flask import Request
+from werkzeug.exceptions import BadRequest
 
 from search.errors import BadQuery
 
@@ -24,6 +25,8 @@ def read_object(request: Request, fields: tuple[str, ...], example: str) -> dict
         body = request.get_json()
     except RecursionError:
         raise BadQuery("the JSON is nested too deeply") from None
+    except BadRequest:
+        raise BadQuery(f"the body is no JSON; give an object like {example}") from None
     if not isinstance(body, dict):
         raise BadQuery(f"the body is a JSON object like {example}")
     if strangers := [name for name in body if name not in fields]:

@@ -32,12 +32,12 @@ from web.params import (
 
 DEFAULT_K = 10
 MAX_TERMS = 16
-_FIELDS = (
-    *("terms", "k", "target", "collection", "where", "filter"),
-    *("sort", "ranking", "exact", "group", "diverse", "templates", "after"),
-)
+_REFINING = ("k", "target", "collection", "sort", "ranking", "exact", "group", "diverse", "templates", "after")
+_FIELDS = ("terms", "where", "filter", *_REFINING)
+_ARGUMENTS = (*_REFINING, *FILTERS)
 _FILTERS = tuple(name for name in FILTERS if name != "where")
 MAX_URLS = 4
+_SHOWN = 40
 _KINDS = ("text", "image_id", "image", "url", "vector")
 
 
@@ -61,11 +61,14 @@ class Query:
 
 def from_arguments(values: Mapping[str, str], pictures: list[bytes] | None = None) -> Query:
     """From a URL or a form: `q`, the arguments that `refine` reads, and the files that came with it."""
-    return refine(_checked(parse_text(read_text(values.get("q", "")), pictures or ())), values)
+    _refuse_strangers(values, ("q", *_ARGUMENTS))
+    terms = _checked(parse_text(read_text(values.get("q", "")), pictures or ()))
+    return refine(terms, {name: value for name, value in values.items() if name != "q"})
 
 
 def refine(terms: list[Term], values: Mapping[str, str], default_k: int = DEFAULT_K) -> Query:
     """A query of `terms` with the `k`, `target`, `collection`, filters, order and `after` of a URL or a form."""
+    _refuse_strangers(values, _ARGUMENTS)
     k = read_number("k", values.get("k"))
     return Query(
         terms=terms,
@@ -81,6 +84,12 @@ def refine(terms: list[Term], values: Mapping[str, str], default_k: int = DEFAUL
         diverse=read_yes_or_no("diverse", values.get("diverse")),
         templates=_templates(values.get("templates", "")),
     )
+
+
+def _refuse_strangers(values: Mapping[str, str], names: tuple[str, ...]) -> None:
+    if strangers := [name for name in values if name not in names]:
+        name = str(strangers[0])  # werkzeug calls a part of a form without a name None
+        raise BadQuery(f"unknown argument {name[:_SHOWN]!r}; there are: {', '.join(names)}")
 
 
 def from_body(request: Request) -> Query:

@@ -199,8 +199,10 @@ def bodies(places: Iterable[str]) -> list[bytes]:
     form = b'--x\r\nContent-Disposition: form-data; name="%s"; filename="a.png"\r\n\r\n%s\r\n'
     field = b'--x\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
     file = b"".join(form % (name, png) for name in (b"image", b"images"))
-    fields = b"".join(field % pair for pair in ((b"q", b"red"), (b"k", b"2"), (b"labels", b"red"), (b"texts", b"red")))
+    asked = b"".join(field % pair for pair in ((b"q", b"red"), (b"k", b"2")))
+    fields = asked + b"".join(field % (name, b"red") for name in (b"labels", b"texts"))
     whole = file + fields + b"--x--\r\n"
+    known["form /api/v1/search"] = [form % (b"image", png) + asked + b"--x--\r\n"]  # which refuses the others' fields
     return [bytes([number]) + body for number, place in enumerate(places) for body in known.get(place, [whole])]
 
 

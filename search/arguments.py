@@ -1,0 +1,34 @@
+"""What stands on a command line -> checked values. A refusal names the value and what may stand there."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+
+from search.types import RUNTIMES
+
+
+def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
+    """A type of arguments: whole numbers in a range, both ends included."""
+    end = "or more" if most is None else f"to {most}"
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least or (most is not None and value > most):
+            raise ArgumentTypeError(f"{text!r} will not do; give a whole number, {least} {end}")
+        return value
+
+    return read
+
+
+positive = whole_number(1)
+
+
+def runtime(text: str) -> str:
+    """One of RUNTIMES. Argparse asks types of defaults too, so of what the environment says; choices it does not."""
+    if text not in RUNTIMES:
+        raise ArgumentTypeError(f"{text!r} is none of {', '.join(RUNTIMES)}, here or in IMAGE_SEARCH_RUNTIME")
+    return text
