@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from math import ceil
 from pathlib import Path
 from types import MappingProxyType
@@ -29,7 +30,10 @@ TEXT_TOWER, IMAGE_TOWER, MERGES, TEXT_ROWS = "text.onnx", "image.onnx", "merges.
 """The files of an export."""
 
 _SLICE = 8
-"""Pictures or texts that a thread takes at a time, where each thread computes on its own."""
+"""Pictures that a thread takes at a time, where each thread computes on its own."""
+
+_TEXTS = 16
+"""The same of texts. Each takes 12.1 ms of a core so, 13.0 by eights and 21 alone: all share a reading of weights."""
 
 _SPIN_US = 200
 """How long a thread of the text tower stays awake for its next part. A text of 15 tokens takes 11.3 ms at 200, 17.4 at
@@ -74,6 +78,7 @@ class OnnxEncoder:
         self._text = Tower(folder / TEXT_TOWER, threads, once, _SPIN_US)
         self._texts = self._text if once or threads == 1 else Tower(folder / TEXT_TOWER, 1)
         self._text_threads = threads
+        self._counting, self._calls = threading.Lock(), 0
         self._text_pool = ThreadPoolExecutor(threads, thread_name_prefix="texts")
         self._image = Tower(images / IMAGE_TOWER, 1 if apart else threads, once)
         self._threads = threads if apart else 1
@@ -127,13 +132,26 @@ class OnnxEncoder:
         return self._apart(texts)
 
     def _apart(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Texts of like length together, so that few are filled up; each thread takes some of its own."""
+        """Texts of like length together, so that few are filled up; each thread that is left takes some of its own."""
         order = np.argsort(self.tokens.count(texts), kind="stable")
-        size = min(_SLICE, -(-len(texts) // self._text_threads))
-        parts = [order[start : start + size] for start in range(0, len(texts), size)]
-        tokens = (self.tokens([texts[place] for place in part], self._length) for part in parts)
-        rows = self._gather(self._text_pool.map(self._texts, tokens))
+        with self._threads_left() as threads:
+            size = min(_TEXTS, ceil(len(texts) / threads))
+            parts = [order[start : start + size] for start in range(0, len(texts), size)]
+            tokens = (self.tokens([texts[place] for place in part], self._length) for part in parts)
+            rows = self._gather(self._text_pool.map(self._texts, tokens))
         return rows[np.argsort(order)]
+
+    @contextmanager
+    def _threads_left(self) -> Iterator[int]:
+        """How many threads no other call computes texts with, one at least."""
+        with self._counting:
+            threads = max(1, self._text_threads - self._calls)
+            self._calls += 1
+        try:
+            yield threads
+        finally:
+            with self._counting:
+                self._calls -= 1
 
     def _slices(self, batch: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
         """Pictures that are computed together, as many slices for each thread. In int8, none are: the numbers of one

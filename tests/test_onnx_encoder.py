@@ -129,10 +129,12 @@ def test_batches_come_out_in_order_and_nothing_is_nothing(encoder: OnnxEncoder, 
     assert encoder.encode_images([]).shape == encoder.encode_texts([]).shape == (0, 32)
 
 
-def test_threads_may_share_it(encoder: OnnxEncoder, reference: TorchEncoder) -> None:
-    texts = [f"{number} dogs" for number in range(24)]
+@pytest.mark.parametrize("together", [1, 3, 20])
+def test_threads_may_share_it(encoder: OnnxEncoder, reference: TorchEncoder, together: int) -> None:
+    texts = [f"{number} dogs" for number in range(120)]
+    calls = [texts[start : start + together] for start in range(0, len(texts), together)]
     with ThreadPoolExecutor(4) as pool:
-        rows = np.concatenate(list(pool.map(lambda text: encoder.encode_texts([text]), texts)))
+        rows = np.concatenate(list(pool.map(encoder.encode_texts, calls)))
     np.testing.assert_allclose(rows, reference.encode_texts(texts), atol=1e-5)
 
 
