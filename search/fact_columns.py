@@ -46,6 +46,9 @@ _TOLD = {"taken", "width", "height", "side", "orientation", "format", "camera", 
 
 _SAMPLE = 1_000
 
+_SHARES = 1_000
+"""So many are kept."""
+
 _COMPARED: dict[Operator, Any] = {
     ":": operator.eq,
     "<": operator.lt,
@@ -63,6 +66,7 @@ class FactColumns:
         self._columns = columns
         self._texts = texts
         self._last: tuple[Sequence[Condition], NDArray[np.int64]] | None = None
+        self._shares: dict[Sequence[Condition], float] = {}
 
     @classmethod
     def of(cls, batches: Iterable[Sequence[Sequence[Any]]]) -> Self:
@@ -115,9 +119,15 @@ class FactColumns:
         return type(self)(self._columns[:, places], self._texts)
 
     def share(self, conditions: Sequence[Condition]) -> float:
-        """About which part of the images satisfies all of the conditions."""
-        held = self.at(sampled(self._columns.shape[1], _SAMPLE)).satisfying(conditions)
-        return float(held.sum()) / max(1, len(held))
+        """About which part of the images satisfies all of the conditions; kept for the next query under them."""
+        share = self._shares.get(asked := tuple(conditions))
+        if share is None:
+            held = self.at(sampled(self._columns.shape[1], _SAMPLE)).satisfying(asked)
+            share = float(held.sum()) / max(1, len(held))
+            if len(self._shares) >= _SHARES:
+                self._shares.clear()
+            self._shares[asked] = share
+        return share
 
     def places(self, conditions: Sequence[Condition]) -> NDArray[np.int64]:
         """Where what satisfies all of the conditions is; kept, since one query after the other is asked under them."""

@@ -86,7 +86,10 @@ conditions = st.sampled_from(list(KNOWN)).flatmap(
 
 @pytest.mark.storages
 @pytest.mark.parametrize("target", TARGETS)
-def test_columns_let_through_just_what_sql_does(collection: Collection, tmp_path: Path, target: Target) -> None:
+def test_columns_let_through_just_what_sql_does(
+    monkeypatch: pytest.MonkeyPatch, collection: Collection, tmp_path: Path, target: Target
+) -> None:
+    monkeypatch.setattr("search.fact_columns._SHARES", 5)
     if collection.published().policy.kind not in ("auto", "exact"):
         pytest.skip("a server has fields of its own")
     collection.catalog.apply(Changes(added=[some_image(number) for number in range(400)]))
