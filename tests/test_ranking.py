@@ -163,9 +163,11 @@ class Guessing:
 
 
 class GuessingCollection(Collection):
+    around: type[Guessing] = Guessing
+
     def live(self, target: Target) -> tuple[VectorIndex, State]:
         index, state = super().live(target)
-        return Guessing(index), state
+        return self.around(index), state
 
 
 def test_exact_reaches_the_index_from_everywhere(
@@ -215,10 +217,8 @@ class Coarse(Guessing):
         return Neighbours(*(np.take_along_axis(part, best, axis=1) for part in (scores, found.ids)))
 
 
-class CoarseCollection(Collection):
-    def live(self, target: Target) -> tuple[VectorIndex, State]:
-        index, state = super().live(target)
-        return Coarse(index), state
+class CoarseCollection(GuessingCollection):
+    around = Coarse
 
 
 def test_where_rows_are_gone_none_takes_the_place_of_a_nearer_one_that_the_index_left_out(
