@@ -155,10 +155,11 @@ class Catalog:
         ids = select(func.aggregate_strings(cast(found.c[0], String), ","))  # a row each would take seven times as long
         return np.sort(np.fromstring(self._scalar(ids) or "", np.int64, sep=","))
 
-    def matching_among(self, where: Filter, target: Target, ids: Sequence[int]) -> frozenset[int]:
-        """Those of some ids; an unknown tag has no image."""
-        rows = self._of_ids(matching_among(where, target, self.state().roots), ids)
-        return frozenset(id_ for (id_,) in rows)
+    def matching_among(
+        self, where: Filter, target: Target, roots: tuple[Root, ...], ids: Sequence[int]
+    ) -> frozenset[int]:
+        """Those of some ids, while `roots` are followed; an unknown tag has no image."""
+        return frozenset(id_ for (id_,) in self._of_ids(matching_among(where, target, roots), ids))
 
     def choices(self) -> Choices:
         """What a filter may ask for."""

@@ -17,7 +17,7 @@ from search.expression import Condition
 from search.filters import Filter
 from search.index import Ids, VectorIndex
 from search.records import State
-from search.types import Target
+from search.types import Root, Target
 
 MANY = 50_000
 """From so many vectors on it is worth a look how much matches: all that match are many."""
@@ -74,9 +74,9 @@ class Planner:
                 return Plan(None, told, frozenset, 1, exact)
             return Plan(None, told, lambda ids: frozenset(ids) - hidden, HIDDEN_WIDER, exact)
         if len(index) >= MANY:
-            share = self._share(left, target, tuple(index.some_ids(SAMPLE).tolist()), state.tag_changes)
+            share = self._share(left, target, state.roots, tuple(index.some_ids(SAMPLE).tolist()), state.tag_changes)
             if share >= OFTEN and (wider := ceil((2 * wanted + SPARE) / (share * wanted))) * wanted <= REACH:
-                hits = partial(self._catalog.matching_among, left, target)
+                hits = partial(self._catalog.matching_among, left, target, state.roots)
                 return Plan(None, told, hits, wider, exact=True)
         return self.among_matching(index, target, where)
 
@@ -84,10 +84,12 @@ class Planner:
         matching = self._catalog.matching(_divided(index, where)[1], target)
         return Plan(matching, where.conditions, frozenset, 1, exact=True)
 
-    def _sampled(self, where: Filter, target: Target, some: Sequence[int], _tag_changes: int) -> float:
+    def _sampled(
+        self, where: Filter, target: Target, roots: tuple[Root, ...], some: Sequence[int], _tag_changes: int
+    ) -> float:
         """Which part of some ids matches. BadFilter for an unknown tag."""
         self._catalog.tags.require(where.tags)
-        return len(self._catalog.matching_among(where, target, some)) / len(some)
+        return len(self._catalog.matching_among(where, target, roots, some)) / len(some)
 
 
 def _divided(index: VectorIndex, where: Filter) -> tuple[Sequence[Condition], Filter]:

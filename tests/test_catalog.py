@@ -113,7 +113,7 @@ def test_any_number_of_ids_may_be_asked_for(catalog: Catalog) -> None:
     assert set(catalog.rows("images", ids)) == set(catalog.images(ids)) == known
     assert [set(catalog.rows("texts", ids)), set(catalog.texts(ids))] == [{1, 2}, {1, 2}]
     assert list(catalog.captions(ids).values()) == [["red", "car"]]
-    assert catalog.matching_among(Filter.parse("folder:/a.png"), "images", ids) == {min(known)}
+    assert catalog.matching_among(Filter.parse("folder:/a.png"), "images", (), ids) == {min(known)}
 
 
 def test_a_moved_row_takes_the_path_of_one_that_goes(catalog: Catalog) -> None:

@@ -280,7 +280,7 @@ def test_sql_finds_the_images_with_a_tag_among_all_and_among_some(
         expected = np.flatnonzero(holds if show else holds & ~bad) + 1
         assert collection.catalog.matching(asked, target).tolist() == expected.tolist()
         some = np.arange(1, COUNT + 50, 3)
-        among = collection.catalog.matching_among(asked, target, some.tolist())
+        among = collection.catalog.matching_among(asked, target, collection.catalog.state().roots, some.tolist())
         assert among == set(np.intersect1d(expected, some).tolist())
 
 
