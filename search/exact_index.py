@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import faiss
 import numpy as np
@@ -40,6 +40,19 @@ SPARE = 50
 
 _COUNT_BYTES = 8
 """Before the ids in FAISS's file: how many there are."""
+
+
+class Found(NamedTuple):
+    """Per query, nearest first: products with the centred rows (n, k), and their places (n, k), -1 where there are no
+    more.
+    """
+
+    scores: Vectors
+    places: Ids
+
+    def taking(self, which: Ids) -> Found:
+        """Of each query those at (n, m) places in its row."""
+        return Found(np.take_along_axis(self.scores, which, 1), np.take_along_axis(self.places, which, 1))
 
 
 class ExactIndex:
@@ -91,17 +104,18 @@ class ExactIndex:
         exact: bool = True,  # noqa: ARG002
     ) -> Neighbours:
         queries = checked(queries, self.rows.d)
+        if not len(self):
+            return no_neighbours(len(queries), 1)
         if among is not None:
-            return self._at(queries, k, self._places(among, where))
+            return self.named(queries, self._at(queries, k, self._places(among, where)))
         if not where:
-            return self._scanned(queries, k, None)
+            return self.named(queries, self._scanned(queries, k, None))
         if self.facts is None:
             raise ValueError("the index knows no facts of its images")
-        return self._passed_over(queries, k, where, self.facts) or self._at(queries, k, self.facts.places(where))
+        found = self._passed_over(queries, k, where, self.facts) or self._at(queries, k, self.facts.places(where))
+        return self.named(queries, found)
 
-    def _passed_over(
-        self, queries: Vectors, k: int, where: Sequence[Condition], facts: FactColumns
-    ) -> Neighbours | None:
+    def _passed_over(self, queries: Vectors, k: int, where: Sequence[Condition], facts: FactColumns) -> Found | None:
         """The k nearest of what satisfies `where`, from the neighbours among all; None where these do not reach so far.
 
         When every second row counts, choosing costs a scan more than comparing.
@@ -109,35 +123,34 @@ class ExactIndex:
         if (share := facts.share(where)) <= MANY:
             return None
         found = self._scanned(queries, SPARE + round(2 * k / share), None)
-        held = facts.at(np.searchsorted(self.ids, found.ids.ravel())).satisfying(where).reshape(found.ids.shape)
+        held = facts.satisfying(where, found.places.ravel()).reshape(found.places.shape)
         if held.sum(axis=1).min() < k:
             return None
-        first = np.argsort(~held, axis=1, kind="stable")[:, :k]
-        return Neighbours(np.take_along_axis(found.scores, first, 1), np.take_along_axis(found.ids, first, 1))
+        return found.taking(np.argsort(~held, axis=1, kind="stable")[:, :k])
 
     def _places(self, ids: Ids, where: Sequence[Condition]) -> Ids:
         """Of those ids that are here, and satisfy what can be told of `where`."""
-        places = np.searchsorted(self.ids, ids)
-        places = places[self.ids.take(places, mode="clip") == ids] if len(self) else places[:0]
+        places: Ids = np.searchsorted(self.ids, ids)
+        places = places[self.ids.take(places, mode="clip") == ids]
         told = [asked for asked in where if self.tells(asked)]
-        return places[self.facts.at(places).satisfying(told)] if self.facts and told else places
+        if self.facts and told:
+            places = places[self.facts.satisfying(told, places)]
+        return places
 
-    def _at(self, queries: Vectors, k: int, places: Ids) -> Neighbours:
+    def _at(self, queries: Vectors, k: int, places: Ids) -> Found:
         """The neighbours among the rows at some places."""
         if not len(places):
-            return no_neighbours(len(queries), 1)
+            return Found(*no_neighbours(len(queries), 1))
         return self._compared(queries, k, places) if len(places) < FEW else self._scanned(queries, k, places)
 
-    def _compared(self, queries: Vectors, k: int, places: Ids) -> Neighbours:
+    def _compared(self, queries: Vectors, k: int, places: Ids) -> Found:
         """The neighbours among the rows at a few places."""
-        scores = queries @ self._rows(places).T
-        return _merged([Neighbours(scores, np.broadcast_to(self.ids[places], scores.shape))], k)
+        scores = queries @ self.rows.reconstruct_batch(places).T
+        return _merged([Found(scores, np.broadcast_to(places, scores.shape))], k)
 
-    def _scanned(self, queries: Vectors, k: int, places: Ids | None) -> Neighbours:
+    def _scanned(self, queries: Vectors, k: int, places: Ids | None) -> Found:
         """The neighbours among all rows or those at some places."""
-        k = min(k, max(len(self) if places is None else len(places), 1))
-        if not len(self):
-            return no_neighbours(len(queries), k)
+        k = min(k, len(self) if places is None else len(places))
         member = None
         if places is not None:
             member = np.zeros(len(self), bool)
@@ -147,19 +160,16 @@ class ExactIndex:
             return self._scan(queries, k, parts[0], member)
         return _merged(list(_threads().map(lambda part: self._scan(queries, k, part, member), parts)), k)
 
-    def _scan(self, queries: Vectors, k: int, part: tuple[int, int], member: NDArray[np.bool_] | None) -> Neighbours:
+    def _scan(self, queries: Vectors, k: int, part: tuple[int, int], member: NDArray[np.bool_] | None) -> Found:
         """The neighbours among the rows from one place up to another, of which `member` says whether they count."""
         options = faiss.SearchParameters(sel=_selector(part, member))  # type: ignore[call-arg]
         with threads_for(queries):
-            return self.named(queries, *self.rows.search(queries, k, params=options))
+            return Found(*self.rows.search(queries, k, params=options))
 
-    def named(self, queries: Vectors, scores: Vectors, places: Ids) -> Neighbours:
+    def named(self, queries: Vectors, found: Found) -> Neighbours:
         """Places in the index -> ids; products with the centred rows -> with the rows."""
-        return Neighbours(scores + (queries @ self.mean)[:, np.newaxis], np.where(places < 0, -1, self.ids[places]))
-
-    def _rows(self, places: Ids) -> Vectors:
-        rows: Vectors = self.rows.reconstruct_batch(places) + self.mean
-        return rows
+        ids = np.where(found.places < 0, -1, self.ids[found.places])
+        return Neighbours(found.scores + (queries @ self.mean)[:, np.newaxis], ids)
 
     def tells(self, asked: Condition) -> bool:
         return self.facts is not None and self.facts.tells(asked)
@@ -170,7 +180,7 @@ class ExactIndex:
     def sample(self, count: int) -> tuple[Ids, Vectors]:
         """Some of the ids and their rows, the same ones every time; all of a small index."""
         places = np.sort(np.random.default_rng(0).permutation(len(self))[:count])
-        return self.ids[places], self._rows(places)
+        return self.ids[places], self.rows.reconstruct_batch(places) + self.mean
 
     def contents(self, start: int, count: int) -> tuple[Ids, Vectors]:
         count = max(0, min(count, len(self) - start))
@@ -238,7 +248,6 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(faiss.omp_get_max_threads(), "index")
 
 
-def _merged(found: Sequence[Neighbours], k: int) -> Neighbours:
-    scores, ids = (np.concatenate(part, axis=1) for part in zip(*found, strict=True))
-    best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    return Neighbours(np.take_along_axis(scores, best, axis=1), np.take_along_axis(ids, best, axis=1))
+def _merged(found: Sequence[Found], k: int) -> Found:
+    merged = Found(*(np.concatenate(part, axis=1) for part in zip(*found, strict=True)))
+    return merged.taking(np.argsort(-merged.scores, axis=1, kind="stable")[:, :k])

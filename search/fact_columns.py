@@ -11,6 +11,7 @@ import json
 import operator
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -114,15 +115,11 @@ class FactColumns:
         """Whether the condition asks for what is here."""
         return asked.field in _TOLD
 
-    def at(self, places: NDArray[np.int64]) -> Self:
-        """The columns of some images, (m,), in the order of their places."""
-        return type(self)(self._columns[:, places], self._texts)
-
     def share(self, conditions: Sequence[Condition]) -> float:
         """About which part of the images satisfies all of the conditions; kept for the next query under them."""
         share = self._shares.get(asked := tuple(conditions))
         if share is None:
-            held = self.at(sampled(self._columns.shape[1], _SAMPLE)).satisfying(asked)
+            held = self.satisfying(asked, sampled(self._columns.shape[1], _SAMPLE))
             share = float(held.sum()) / max(1, len(held))
             if len(self._shares) >= _SHARES:
                 self._shares.clear()
@@ -136,21 +133,36 @@ class FactColumns:
             self._last = last = conditions, np.flatnonzero(self.satisfying(conditions))
         return last[1]
 
-    def satisfying(self, conditions: Sequence[Condition]) -> Members:
-        """Which images satisfy all of the conditions."""
-        found = np.ones(self._columns.shape[1], bool)
+    def satisfying(self, conditions: Sequence[Condition], places: NDArray[np.int64] | None = None) -> Members:
+        """Which images satisfy all of the conditions, of all or of those at some places, (m,)."""
+        found = np.ones(self._columns.shape[1] if places is None else len(places), bool)
+        facts = _Facts(self._columns, self._texts, places)
         for asked in conditions:
-            held = self._held(asked)
+            held = facts.held(asked)
             found &= ~held if asked.negated else held
         return found
 
-    def _held(self, asked: Condition) -> Members:
+    def _decoded(self, name: str) -> NDArray[Any]:
+        """With texts in the place of their numbers."""
+        column = _Facts(self._columns, self._texts).column(name)
+        return np.array(self._texts[name], object)[column] if name in _TEXTS and len(column) else column
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """Of all images or of those at some places, of which no more is read than what is asked for."""
+
+    columns: NDArray[np.int64]
+    texts: Mapping[str, Sequence[str | None]]
+    places: NDArray[np.int64] | None = None
+
+    def held(self, asked: Condition) -> Members:
         """Of which images the condition holds but for its minus, as search.filters has it in SQL."""
         match asked.field, asked.value:
             case "taken", Date() as date:
                 return self._taken(asked.operator, date)
             case "width" | "height" | "side" as side, int(pixels):
-                sides = self._side() if side == "side" else self._column(side)
+                sides = self._side() if side == "side" else self.column(side)
                 held: Members = _COMPARED[asked.operator](sides, pixels) & (sides > 0)
                 return held
             case "orientation", str(name):
@@ -161,7 +173,7 @@ class FactColumns:
                 folded = _folded(part)
                 return self._of_texts("camera", lambda text: folded in _folded(text))
             case "place", str(known):
-                unknown: Members = np.isnan(self._column("latitude"))
+                unknown: Members = np.isnan(self.column("latitude"))
                 return unknown if known == "no" else ~unknown
             case "near", Near() as near:
                 return self._near(near)
@@ -169,7 +181,7 @@ class FactColumns:
 
     def _taken(self, compared: Operator, date: Date) -> Members:
         """Before or after all of a year, month or day, or within it; never for NaT."""
-        times, start, end = self._column("taken_at"), np.datetime64(date.start, "us"), np.datetime64(date.end, "us")
+        times, start, end = self.column("taken_at"), np.datetime64(date.start, "us"), np.datetime64(date.end, "us")
         match compared:
             case "<":
                 return times < start
@@ -182,23 +194,23 @@ class FactColumns:
         return (times >= start) & (times < end)
 
     def _side(self) -> NDArray[np.int64]:
-        width, height = self._column("width"), self._column("height")
+        width, height = self.column("width"), self.column("height")
         return np.where((width > 0) & (height > 0) & (width < height), width, height)
 
     def _oriented(self, name: str) -> Members:
-        width, height = self._column("width"), self._column("height")
+        width, height = self.column("width"), self.column("height")
         compared = {"landscape": operator.gt, "portrait": operator.lt, "square": operator.eq}[name]
         held: Members = compared(width, height) & (width > 0) & (height > 0)
         return held
 
     def _of_texts(self, name: str, holds: Callable[[str], bool]) -> Members:
-        held = np.array([text is not None and holds(text) for text in self._texts[name]], bool)
-        members: Members = held[self._column(name)]
+        held = np.array([text is not None and holds(text) for text in self.texts[name]], bool)
+        members: Members = held[self.column(name)]
         return members
 
     def _near(self, near: Near) -> Members:
         """Between two parallels; by the haversine formula as search.places has it where sums of degrees do not tell."""
-        latitudes, longitudes = self._column("latitude"), self._column("longitude")
+        latitudes, longitudes = self.column("latitude"), self.column("longitude")
         (south, north), (weight, most) = near.latitudes, near.surely
         way = np.abs(latitudes - near.latitude) + weight * np.abs(longitudes - near.longitude)
         held: Members = way <= most
@@ -209,14 +221,9 @@ class FactColumns:
         held[doubtful] = 2 * EARTH_RADIUS_M * np.arcsin(np.sqrt(np.minimum(1.0, between))) <= near.radius_m
         return held
 
-    def _column(self, name: str) -> NDArray[Any]:
-        column: NDArray[Any] = self._columns[list(_COLUMNS).index(name)]
-        return column.view(_COLUMNS[name])
-
-    def _decoded(self, name: str) -> NDArray[Any]:
-        """With texts in the place of their numbers."""
-        column = self._column(name)
-        return np.array(self._texts[name], object)[column] if name in _TEXTS and len(column) else column
+    def column(self, name: str) -> NDArray[Any]:
+        column: NDArray[Any] = self.columns[list(_COLUMNS).index(name)]
+        return (column if self.places is None else column[self.places]).view(_COLUMNS[name])
 
 
 def _folded(text: str) -> bytes:

@@ -14,7 +14,7 @@ from typing import Any, Self
 import faiss
 import numpy as np
 
-from search.exact_index import ExactIndex, around, one_thread, threads_for
+from search.exact_index import ExactIndex, Found, around, one_thread, threads_for
 from search.expression import Condition
 from search.index import Ids, Neighbours, Vectors, checked
 
@@ -86,7 +86,8 @@ class ScanIndex(ExactIndex):
             return super().search(queries, k, among, where=where)
         factor = faiss.IndexRefineSearchParameters(k_factor=candidates / k)  # type: ignore[call-arg]
         with threads_for(queries):
-            return self.named(queries, *self._refined.search(checked(queries, self.rows.d), k, params=factor))
+            found = Found(*self._refined.search(checked(queries, self.rows.d), k, params=factor))
+        return self.named(queries, found)
 
     def codes(self) -> faiss.IndexPreTransform:
         """Codes that are trained like those in use, and empty."""

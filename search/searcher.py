@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ from search.hits import hit_of
 from search.index import VectorIndex, Vectors
 from search.paging import Order, Page, Ranked, Sort, in_time, is_match
 from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm, checked, unit
-from search.ranking import Cursor, Neighbour, candidates, rank, ranked, surely_from
+from search.ranking import Cursor, Neighbour, candidates, ranked
 from search.records import State
 from search.selectivity import Planner
 from search.settings import MAX_K
@@ -197,24 +198,15 @@ class Searcher:
             wanted = before + take
             with timed("index", self._observe):
                 way = way or self._planner.plan(asked.live, target, where, wanted, exact=asked.exact)
-                near = rank(
-                    asked.live[0],
-                    asked.ranking,
-                    way.wider * wanted,
-                    way.among,
-                    where=way.where,
-                    exact=way.exact,
-                )
-                hit_ids = way.hits([id_ for _, id_ in near])
-            shown = [item for item in near if item[1] in hit_ids and item[1] not in asked.without]
-            least = surely_from(near, way.wider * wanted, len(asked.ranking))
+                found, least = way.hits(asked.live[0], asked.ranking, wanted)
+            shown = [item for item in found if item[1] not in asked.without]
             with timed("hydrate", self._observe):
                 hits = self._nearest(asked, shown[after.seen :] if after and not last else shown, take, last, least)
             if len(hits) >= count:
                 return hits[:count]
-            if way.wider > 1:
+            if way.passes_over:
                 way = self._planner.among_matching(asked.live[0], target, where)
-            elif len(near) < wanted:
+            elif least == -math.inf:
                 return hits
             else:
                 take *= 2
