@@ -1,0 +1,64 @@
+"""Of how many neighbours it is asked whether they are hits, and that none is missed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from search.exact_index import ExactIndex
+from search.selectivity import Plan
+
+WANTED = 10
+NEARER, ALL = 15, 40
+
+
+@pytest.fixture(scope="module")
+def index() -> ExactIndex:
+    rows = np.random.default_rng(0).normal(size=(200, 16)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return ExactIndex.build(16, [(np.arange(1, 201), rows)])
+
+
+@pytest.mark.parametrize(
+    ("every", "asked"),
+    [
+        pytest.param(1, [NEARER], id="all are hits"),
+        pytest.param(2, [NEARER, ALL - NEARER], id="half are hits"),
+        pytest.param(20, [NEARER, ALL - NEARER], id="too few are hits"),
+    ],
+)
+def test_farther_neighbours_are_asked_of_where_the_nearer_ones_do_not_do(
+    index: ExactIndex, every: int, asked: list[int]
+) -> None:
+    (ids, rows), counts = index.contents(0, 200), []
+
+    def hits_of(some: Sequence[int]) -> frozenset[int]:
+        counts.append(len(some))
+        return frozenset(some) & frozenset(nearest[::every])
+
+    nearest = ids[np.argsort(-(rows @ rows[3]), kind="stable")].tolist()
+    plan = Plan(None, (), hits_of, (NEARER / WANTED, ALL / WANTED), exact=True)
+    found, least = plan.hits(index, rows[3], WANTED)
+    reached = sum(asked)
+    assert counts == asked
+    assert [id_ for _, id_ in found] == nearest[:reached:every]
+    # of all that scores as much, nothing is missing
+    scores = dict(zip(ids.tolist(), (rows @ rows[3]).tolist(), strict=True))
+    surely = [id_ for id_ in nearest[::every] if scores[id_] >= least]
+    assert surely == [id_ for _, id_ in found][: len(surely)]
+
+
+def test_equally_near_ones_are_asked_of_together() -> None:
+    rows = np.tile(np.eye(1, 8, dtype=np.float32), (30, 1))
+    index = ExactIndex.build(8, [(np.arange(30), rows)])
+    counts: list[int] = []
+
+    def hits_of(some: Sequence[int]) -> frozenset[int]:
+        counts.append(len(some))
+        return frozenset(some)
+
+    found, _ = Plan(None, (), hits_of, (1.5, 4), exact=True).hits(index, rows[0], 5)
+    assert counts == [30]
+    assert [id_ for _, id_ in found] == list(range(30))
