@@ -137,9 +137,7 @@ def remove(arguments: Namespace) -> int:
     for path in (path for path, count in counts.items() if not count):
         say.note(f"{path}: no image there was in the collection")
     removed = sum(counts.values())
-    say.result(
-        {"removed": removed}, f"{removed:,} images are out of the collection; their files are untouched", arguments
-    )
+    say.result({"removed": removed}, f"out of the collection: {removed:,}; the files are untouched", arguments)
     return OK if removed else NO
 
 

@@ -21,6 +21,7 @@ from search.duplicates import Group, find_duplicates
 from search.errors import CollectionError
 from search.exit_codes import INTERRUPTED, NO, OK
 from search.found_duplicates import FoundDuplicates
+from search.terminal import harmless
 
 _COLUMNS = ("id", "path", "width", "height", "format", "size_bytes")
 
@@ -86,4 +87,4 @@ def _paragraph(group: Group) -> str:
 
 
 def _line(file: ImageFile) -> str:
-    return f"id:{file.id:<7} {file.width} x {file.height} {file.format:5} {file.path}"
+    return f"id:{file.id:<7} {file.width} x {file.height} {file.format:5} {harmless(file.path)}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from indexer.report import Report
 from search.models import MODELS, ModelInfo
+from search.terminal import harmless
 from search.verify import Findings
 
 if TYPE_CHECKING:
@@ -21,12 +22,12 @@ SHOWN = 20
 
 def note(text: str) -> None:
     """Say something that is not the result."""
-    print(text, file=sys.stderr, flush=True)
+    print(harmless(text, lines=True), file=sys.stderr, flush=True)
 
 
 def result(facts: dict[str, Any], words: str, arguments: Namespace) -> None:
-    """The result on stdout; odd bytes of a file name go out as they are."""
-    text = json.dumps(facts, indent=2, default=str) if arguments.json else words
+    """The result on stdout; odd bytes of a file name go out as they are, but for control characters among words."""
+    text = json.dumps(facts, indent=2, default=str) if arguments.json else harmless(words, lines=True)
     sys.stdout.buffer.write(os.fsencode(text + "\n"))
     sys.stdout.flush()
 

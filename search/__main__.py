@@ -16,10 +16,12 @@ from search.exit_codes import ERROR, INTERRUPTED, NO, OK, exit_code, refuse
 from search.prompts import TEMPLATE_SETS, templates_of
 from search.settings import MAX_K, Settings
 from search.tell import Answer, Form, hit_lines, lookup_lines, remarks
+from search.terminal import harmless
 from search.types import HIDE, RANKINGS, RUNTIMES, SENSITIVE, SHOW, TARGETS, WANTED
 
 if TYPE_CHECKING:
     from search.collection import Collection
+    from search.lookup import Candidate
     from search.searcher import Searcher
 
 OF_A_QUERY = ("server", "target", "where", "tag", "ranking", "exact", "group", "diverse", "templates")
@@ -206,20 +208,21 @@ def _looked_up(arguments: argparse.Namespace, settings: Settings) -> int:
     from search.paths import read_file
 
     show = arguments.sensitive == SHOW
-    found = {}
+    found: dict[Path, Sequence[Candidate]] = {}
+    code = OK
     with closing(Collection.open(arguments.collection or settings.collection)) as collection:
         searcher = _searcher(collection, arguments, settings)
         for file in arguments.lookup:
             try:
                 found[file] = by_image(searcher, read_file(file), k=arguments.k, show_sensitive=show)
-            except BadPicture as error:
-                raise BadPicture(f"{file}: {error}") from error
+            except BadPicture as error:  # the others are told all the same
+                code = refuse(f"{file}: {error}")
     _write(lookup_lines(found, _form(arguments)))
-    return OK if all(any(one.is_same for one in candidates) for candidates in found.values()) else NO
+    return code or (OK if all(any(one.is_same for one in candidates) for candidates in found.values()) else NO)
 
 
 def _note(text: str) -> None:
-    print(text, file=sys.stderr)
+    print(harmless(text, lines=True), file=sys.stderr)
 
 
 def _form(arguments: argparse.Namespace) -> Form:

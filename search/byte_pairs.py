@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -18,6 +19,9 @@ _SIGNS = {byte: chr(byte) for byte in _PRINTABLE} | {byte: chr(256 + place) for 
 
 _END_OF_WORD = "</w>"
 _SPECIAL = ("<start_of_text>", "<end_of_text>")
+_KEPT = 50_000
+"""Of so many words the tokens are kept for the next time."""
+
 _WORD = regex.compile(
     "|".join(_SPECIAL) + r"|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+", regex.IGNORECASE
 )
@@ -40,8 +44,8 @@ class BytePairs:
             *_SPECIAL,
         ]
         self._tokens_of = {part: token for token, part in enumerate(parts)}
-        self._words = {word: [self._tokens_of[word]] for word in _SPECIAL}
         self.start, self.end = (self._tokens_of[word] for word in _SPECIAL)
+        self._word = lru_cache(_KEPT)(self._tokens_of_word)
 
     def count(self, texts: Sequence[str]) -> list[int]:
         """How many tokens each text has, with the start and the end."""
@@ -58,12 +62,11 @@ class BytePairs:
     def _tokens(self, text: str) -> list[int]:
         return [token for word in _WORD.findall(_clean(text)) for token in self._word(word)]
 
-    def _word(self, word: str) -> list[int]:
-        """The tokens of a word, kept for the next time."""
-        if word not in self._words:
-            signs = [_SIGNS[byte] for byte in word.encode()]
-            self._words[word] = self._merged([*signs[:-1], signs[-1] + _END_OF_WORD])
-        return self._words[word]
+    def _tokens_of_word(self, word: str) -> list[int]:
+        if word in _SPECIAL:
+            return [self._tokens_of[word]]
+        signs = [_SIGNS[byte] for byte in word.encode()]
+        return self._merged([*signs[:-1], signs[-1] + _END_OF_WORD])
 
     def _merged(self, parts: list[str]) -> list[int]:
         """Of all neighbours the pair that ranks first is merged, wherever it stands, until none is left."""

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 
 from search.errors import SearchError
+from search.terminal import harmless
 
 OK = 0
 """Done, and the answer is yes: something was found, nothing is wrong."""
@@ -38,7 +39,7 @@ def exit_code(command: Callable[[], int], *, advice: str = "") -> int:
 
 def refuse(why: str) -> int:
     """Say why it could not be done, and return the code that says so."""
-    print(f"error: {why}", file=sys.stderr, flush=True)
+    print(f"error: {harmless(why, lines=True)}", file=sys.stderr, flush=True)
     return ERROR
 
 

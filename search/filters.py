@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -181,10 +182,13 @@ def _any(some: Sequence[ColumnElement[bool]]) -> ColumnElement[bool]:
 
 
 def _folders(folder: str, roots: Sequence[Root]) -> list[str]:
-    """Where a folder may lie; an absolute one where it says."""
-    inner = folder.strip("/")
-    absolute = folder.startswith("/") or is_url(folder)
-    return [folder] if absolute else [f"{root.path.rstrip('/')}/{inner}" for root in roots]
+    """Where a folder may lie; an absolute one where it says. Letters with accents have two spellings, which look alike:
+    what is typed has one, and what some systems make of a name the other.
+    """
+    spellings = dict.fromkeys((folder, unicodedata.normalize("NFC", folder), unicodedata.normalize("NFD", folder)))
+    if folder.startswith("/") or is_url(folder):
+        return list(spellings)
+    return [f"{root.path.rstrip('/')}/{inner.strip('/')}" for root in roots for inner in spellings]
 
 
 def _taken(compared: Operator, date: Date) -> ColumnElement[bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -38,8 +39,10 @@ _COMMON = 0.15
 or the picture is here many times.
 """
 
-_TRAINING_IMAGES = 4_000
-_IMAGES_AT_ONCE = 2_000
+_TRAINED_BY = 256 * 2**_MOST_BITS
+"""Of more descriptors FAISS takes no more to find as many centroids."""
+
+_IMAGES_AT_ONCE = 250
 _SEED = 0
 
 
@@ -73,13 +76,18 @@ class KeypointIndex:
     def of(cls, records: FeatureRecords, last: Self | None = None) -> Self:
         """The index of all that is kept; `last`, whose cells serve on until there are too few, is changed for it."""
         ids = records.ids()
-        bits = _bits(records.totals().descriptors)
-        made = last if last is not None and last._bits >= bits else cls(_trained(records, ids, bits))
+        descriptors = records.totals().descriptors
+        bits = _bits(descriptors)
+        if last is not None and last._bits >= bits:
+            made = last
+        else:
+            sample = np.random.default_rng(_SEED).permutation(ids)[: ceil(len(ids) * _TRAINED_BY / max(1, descriptors))]
+            made = cls(_trained(records, np.sort(sample), bits))
         held = made.image_ids()
         if len(gone := np.setdiff1d(held, ids)):
             made._index.remove_ids(gone)
-        for some, descriptors in _batches(records, np.setdiff1d(ids, held)):
-            made._index.add_with_ids(descriptors, some)
+        for of_images, rows in _batches(records, np.setdiff1d(ids, held)):
+            made._index.add_with_ids(rows, of_images)
         return made
 
     def save(self, file: Path) -> Seal:
@@ -144,8 +152,8 @@ def _bits(descriptors: int) -> int:
     return min(_MOST_BITS, int(np.log2(descriptors / _CELL) / 2))
 
 
-def _trained(records: FeatureRecords, ids: Ids, bits: int) -> Any:
-    """An empty index whose cells and codes suit these images."""
+def _trained(records: FeatureRecords, sample: Ids, bits: int) -> Any:
+    """An empty index whose cells and codes suit images like these."""
     if not bits:
         return faiss.IndexIDMap(faiss.IndexFlatL2(COMPONENTS))
     quantizer: Any = faiss.MultiIndexQuantizer(COMPONENTS, 2, bits)
@@ -154,7 +162,6 @@ def _trained(records: FeatureRecords, ids: Ids, bits: int) -> Any:
     quantizer.this.disown()
     index.quantizer_trains_alone = 1
     index.by_residual = False
-    sample = np.sort(np.random.default_rng(_SEED).permutation(ids)[:_TRAINING_IMAGES])
     index.train(np.concatenate([descriptors for _, descriptors in _batches(records, sample)]))
     return index
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from search.terminal import harmless
 from search.types import Hit, TextLength
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def hit_lines(answer: Answer, form: Form) -> list[str]:
     if form == "paths":
         return [hit.location for hit in answer.hits]
     if form == "words":
-        return [_on_one_line(_hit(hit)) for hit in answer.hits]
+        return [harmless(_hit(hit)) for hit in answer.hits]
     tags = answer.tags
     rows = [{**hit.to_dict(), "tags": [tag._asdict() for tag in tags.get(hit.image_id, ())]} for hit in answer.hits]
     return [json.dumps({"hits": rows}, indent=2)]
@@ -65,7 +65,7 @@ def lookup_lines(found: Mapping[Path, Sequence[Candidate]], form: Form) -> list[
         return [one.hit.location for candidates in same.values() for one in candidates]
     if form == "words":
         lines = (line for file, candidates in found.items() for line in _lookup(file, candidates, same[file]))
-        return [_on_one_line(line) for line in lines]
+        return [harmless(line) for line in lines]
     rows = [
         {"file": str(file), "found": bool(same[file]), "candidates": [one.to_dict() for one in candidates]}
         for file, candidates in found.items()
@@ -76,11 +76,6 @@ def lookup_lines(found: Mapping[Path, Sequence[Candidate]], form: Form) -> list[
 def _names_a_file(words: str) -> bool:
     """Whether a path was perhaps meant, without the beginning that tells one from words."""
     return not words.startswith(("./", "../", "/", "~/")) and os.path.isfile(words)  # noqa: PTH113 - any length is no error
-
-
-def _on_one_line(words: str) -> str:
-    """With control characters, which names and texts may hold, written as escapes: a terminal would obey them."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: found[0].encode("unicode_escape").decode(), words)
 
 
 def _hit(hit: Hit) -> str:

@@ -55,6 +55,14 @@ def test_texts_have_as_many_tokens_as_open_clip_counts(theirs: SimpleTokenizer, 
     assert ours.count(TEXTS) == Tokens(theirs).count(TEXTS)
 
 
+def test_of_so_many_words_alone_tokens_are_kept(theirs: SimpleTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.byte_pairs._KEPT", 2)
+    pairs = BytePairs([" ".join(pair) for pair in theirs.bpe_ranks], 77)
+    for _ in range(2):
+        np.testing.assert_array_equal(pairs(TEXTS, 77), theirs(TEXTS).numpy())
+    assert pairs._word.cache_info().currsize == 2
+
+
 def test_a_batch_is_as_long_as_its_longest_text_or_the_context(ours: BytePairs) -> None:
     assert ours(["a", "a dog in the snow"]).shape == (2, 7)
     assert ours(["a", "dog " * 200]).shape == (2, 77)

@@ -93,6 +93,31 @@ def test_a_name_with_control_characters_stays_on_its_line(run: Runner, folder: P
     assert run(search, odd, "-k", 1, "--paths") == (0, f"{odd}\n")
 
 
+def test_no_name_commands_a_terminal(run: Runner, folder: Path) -> None:
+    good = sorted(folder.iterdir())[0]
+    for odd in ("\x1b[31mcopy.jpg", "\x9b31mcopy.jpg"):
+        (folder / odd).write_bytes(good.read_bytes())
+    (folder / "\x1b]0;broken\x07.jpg").write_bytes(b"no picture")
+    told = [run(indexer, "build", folder, "--model", "bundled")[1]]
+    told += [run(indexer, "status")[1], run(indexer, "duplicates", "--kind", "identical")[1]]
+    run(search, "--lookup", folder / "\x1b]0;broken\x07.jpg")
+    told.append(run.err)
+    assert all(escape in told[2] for escape in (r"/\x1b[31mcopy.jpg", r"/\x9b31mcopy.jpg"))
+    assert all(rf"{folder}/\x1b]0;broken\x07.jpg: " in words for words in (told[1], told[3]))
+    assert not [words for words in told if any(character in words for character in "\x1b\x9b\x07")]
+
+
+def test_a_lookup_tells_of_the_pictures_beside_one_that_cannot_be_read(
+    run: Runner, built: dict[str, Any], folder: Path
+) -> None:
+    first, second = sorted(folder.iterdir())[:2]
+    broken = folder / "broken.jpg"
+    broken.write_bytes(b"no picture")
+    code, out = run(search, "--paths", "--lookup", first, broken, second)
+    assert (code, out) == (2, f"{first}\n{second}\n")
+    assert run.err == f"error: {broken}: not a picture of a known format\n"
+
+
 def test_a_lookup_takes_nothing_that_only_a_query_has(run: Runner, built: dict[str, Any], folder: Path) -> None:
     picture = sorted(folder.iterdir())[0]
     for option in (["--where", "width<1"], ["--tag", "dog"], ["--target", "texts"], ["--group"], ["--server", "x"]):

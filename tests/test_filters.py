@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -128,6 +129,25 @@ def test_a_folder_is_found_below_any_of_very_many(collection: Collection, ids: d
         expected = [ids[path] for path in ids if path.startswith("/photos/trip/") is not where.startswith("-")]
         assert found.tolist() == sorted(expected)
         assert collection.catalog.matching_among(Filter.parse(where), "images", roots, found.tolist()) == set(expected)
+
+
+@pytest.mark.parametrize("stored", ["NFC", "NFD"])
+@pytest.mark.parametrize("typed", ["NFC", "NFD"])
+def test_a_folder_is_found_however_its_accents_are_spelled(collection: Collection, stored: str, typed: str) -> None:
+    root = "/photos"
+    collection.catalog.follow([Root(root)])
+    folder = unicodedata.normalize(stored, "Mädchen/in Žilina")
+    image = NewImage(
+        FileStamp(f"{root}/{folder}/a.jpg", size_bytes=1, mtime_ns=1),
+        bytes(32),
+        Facts(1, 1, "JPEG"),
+        unit_rows(np.eye(3))[0],
+    )
+    collection.catalog.apply(Changes(added=[image]))
+    asked = unicodedata.normalize(typed, folder)
+    for where in (f'folder:"{asked}"', f'folder:"{root}/{asked}"'):
+        assert len(collection.catalog.matching(Filter.parse(where), "images")) == 1
+        assert not len(collection.catalog.matching(Filter.parse(f"-{where}"), "images"))
 
 
 def test_a_filter_has_no_more_conditions_than_databases_take(collection: Collection, ids: dict[str, int]) -> None:

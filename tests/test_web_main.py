@@ -51,6 +51,7 @@ def test_help_answers_without_anything_heavy() -> None:
         (["--token-file", "nowhere"], "cannot read a token from nowhere"),
         (["--token-file", "pyproject.toml"], "give 16 or more letters"),
         (["--host", "::"], "--insecure"),
+        (["--collection", "tests", "--collection", "./tests/../tests"], "tests/../tests is given twice"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -40,15 +40,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"--host {arguments.host} would show the pictures to everyone who can reach this machine: give a "
             "--token-file that they have to know, or --insecure if that is wanted"
         )
-    return exit_code(lambda: _serve(arguments, settings, token))
+    directories = arguments.collection or [settings.collection]
+    if twice := [
+        one for place, one in enumerate(directories) if one.resolve() in map(Path.resolve, directories[:place])
+    ]:
+        return refuse(f"--collection {twice[0]} is given twice; give each collection once")
+    return exit_code(lambda: _serve(arguments, directories, settings, token))
 
 
-def _serve(arguments: argparse.Namespace, settings: Settings, token: str | None) -> int:
+def _serve(arguments: argparse.Namespace, directories: Sequence[Path], settings: Settings, token: str | None) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's products here are small, and idle threads of it spin
     from web.serving import Site, serve  # from here on it takes time: NumPy, Flask, SQLAlchemy, FAISS
 
     site = Site(
-        directories=arguments.collection or [settings.collection],
+        directories=directories,
         threads=arguments.threads,
         device=arguments.device,
         runtime=arguments.runtime,

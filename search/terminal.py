@@ -1,0 +1,14 @@
+"""Words that quote names and texts -> words that a terminal shows, and does not obey."""
+
+from __future__ import annotations
+
+import re
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def harmless(words: str, *, lines: bool = False) -> str:
+    """With control characters as escapes; with `lines` the ends of lines stay."""
+    return _CONTROL.sub(
+        lambda found: found[0] if lines and found[0] == "\n" else found[0].encode("unicode_escape").decode(), words
+    )
