@@ -182,6 +182,7 @@ class _Build:
     def _encoder(self) -> Encoder:
         encoder = self._load_encoder()
         self._collection.adopt(encoder.identity)
+        self._report.on_gpu = encoder.on_gpu
         return encoder
 
     def _recaption(self, works: Sequence[Work]) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from indexer.stage import Encoded
+
+Limit = Literal["decode", "encode", "write"]
 
 
 @dataclass(slots=True)
@@ -16,6 +18,7 @@ class Report:
 
     `decode_seconds` is the sum over the loader's threads; `wait_seconds` is how long the encoder had nothing to do.
     On a cluster these and `encode_seconds` are sums over its encoders.
+    `on_gpu` says that the model was on a GPU here, which decoding does not keep from encoding.
     `unreadable` says why of each place that the walk could not look into, `bad_captions` what was left out of which
     caption file.
     """
@@ -35,6 +38,7 @@ class Report:
     wait_seconds: float = 0.0
     encode_seconds: float = 0.0
     write_seconds: float = 0.0
+    on_gpu: bool = False
     interrupted: bool = False
     unreadable: dict[str, str] = field(default_factory=dict)
     bad_captions: dict[str, None] = field(default_factory=dict)
@@ -65,5 +69,21 @@ class Report:
     def images_per_second(self) -> float:
         return self.encoded / self.seconds if self.seconds else 0.0
 
+    @property
+    def limit(self) -> Limit | None:
+        """The stage that took the most of the time: what to make faster first. None where nothing was encoded."""
+        stages: list[tuple[float, Limit]] = [
+            (self.wait_seconds, "decode"),
+            (self.encode_seconds, "encode"),
+            (self.write_seconds, "write"),
+        ]
+        return max(stages)[1] if self.encoded else None
+
+    @property
+    def starved(self) -> bool:
+        """Whether a GPU waited for pictures more than half of the time."""
+        return self.on_gpu and self.wait_seconds > (self.wait_seconds + self.encode_seconds + self.write_seconds) / 2
+
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "bad_captions": list(self.bad_captions), "images_per_second": self.images_per_second}
+        derived = {"bad_captions": list(self.bad_captions), "images_per_second": self.images_per_second}
+        return {**asdict(self), **derived, "limit": self.limit}

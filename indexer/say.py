@@ -8,7 +8,7 @@ import sys
 from collections.abc import Container
 from typing import TYPE_CHECKING, Any
 
-from indexer.report import Report
+from indexer.report import Limit, Report
 from search.models import MODELS, ModelInfo
 from search.terminal import harmless
 from search.verify import Findings
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 SHOWN = 20
 """How many of a long list are printed; --json has all."""
+
+
+_TOOK: dict[Limit | None, str] = {"decode": "waiting", "encode": "encoding", "write": "writing"}
 
 
 def note(text: str) -> None:
@@ -42,7 +45,12 @@ def report(done: Report) -> str:
         lines.append(
             f"{done.encoded:,} through the model in {done.seconds:.1f} s, {done.images_per_second:.1f} images/s; "
             f"decode {done.decode_seconds:.1f} s on threads, waited {done.wait_seconds:.1f} s for it, "
-            f"encode {done.encode_seconds:.1f} s, write {done.write_seconds:.1f} s"
+            f"encode {done.encode_seconds:.1f} s, write {done.write_seconds:.1f} s; most of it {_TOOK[done.limit]}"
+        )
+    if done.starved:
+        lines.append(
+            "the GPU waited for pictures more than half of the time: let more cores decode (--workers), put the files "
+            "on a faster disk, or leave local features out (--keypoints 0)"
         )
     if done.described:
         lines.append(f"{done.described:,} indexed before have their local features now")

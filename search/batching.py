@@ -133,6 +133,10 @@ class BatchingEncoder:
         return self._encoder.side
 
     @property
+    def on_gpu(self) -> bool:
+        return self._encoder.on_gpu
+
+    @property
     def logits(self) -> Logits:
         return self._encoder.logits
 

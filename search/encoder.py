@@ -33,6 +33,10 @@ class Encoder(Protocol):
         """How many pixels the longer side of what the image tower takes has."""
 
     @property
+    def on_gpu(self) -> bool:
+        """Whether the towers are on a GPU, which works beside the cores."""
+
+    @property
     def logits(self) -> Logits: ...
 
     @property

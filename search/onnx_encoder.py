@@ -95,6 +95,10 @@ class OnnxEncoder:
         return self._logits
 
     @property
+    def on_gpu(self) -> bool:
+        return False
+
+    @property
     def context(self) -> int:
         return self.tokens.context
 

@@ -79,6 +79,10 @@ class TorchEncoder:
         return self._side
 
     @property
+    def on_gpu(self) -> bool:
+        return self._device.type != "cpu"
+
+    @property
     def logits(self) -> Logits:
         return self._logits
 

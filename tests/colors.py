@@ -32,6 +32,7 @@ class ColorEncoder:
 
     identity = EncoderIdentity("colors", "mean color", "0" * 64, 4, "8x8, squash")
     side = 8
+    on_gpu = False
     logits = Logits(scale=10.0)
     context = 77
 

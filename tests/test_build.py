@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from indexer import say
 from indexer.build import Options, build
+from indexer.report import Report
 from search.background import BACKGROUND_TEXTS
 from search.collection import Collection
 from search.errors import CollectionBusy
@@ -39,6 +41,34 @@ def test_a_first_build_indexes_every_picture(collection: Collection, index: Buil
     assert (report.new, report.failed, report.encoded) == (3, 0, 3)
     assert paths(collection) == ["green.bmp", "red.png", "blue.webp"]
     assert verify(collection).clean
+
+
+@pytest.mark.parametrize(
+    ("seconds", "limit", "told"),
+    [
+        pytest.param((3.0, 1.0, 1.0), "decode", True, id="waits for pictures"),
+        pytest.param((2.0, 1.0, 1.5), "decode", False, id="waits less than half of the time"),
+        pytest.param((1.0, 3.0, 1.0), "encode", False, id="encodes"),
+        pytest.param((0.1, 0.2, 0.3), "write", False, id="writes"),
+    ],
+)
+def test_a_report_names_the_stage_that_limits_and_a_gpu_that_waits(
+    seconds: tuple[float, float, float], limit: str, told: bool
+) -> None:
+    wait, encode, write = seconds
+    report = Report(encoded=1, seconds=5.0, wait_seconds=wait, encode_seconds=encode, write_seconds=write)
+    assert report.to_dict()["limit"] == limit
+    assert "the GPU waited" not in say.report(report)
+    report.on_gpu = True
+    assert ("the GPU waited" in say.report(report)) is told
+
+
+def test_a_report_tells_whether_the_model_was_on_a_gpu(
+    index: Build, photos: Path, encoder: ColorEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoder, "on_gpu", True)
+    assert index(photos).on_gpu
+    assert not index(photos).on_gpu  # nothing changed: no model was needed
 
 
 def test_a_second_build_with_nothing_changed_runs_no_model_and_writes_nothing(
