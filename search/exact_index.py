@@ -8,11 +8,7 @@ is added to all of its scores.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cache
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,10 +21,8 @@ from search.fact_columns import FactColumns
 from search.files import replacing
 from search.index import Ids, Neighbours, Vectors, checked, no_neighbours, sampled
 from search.index_file import write
+from search.index_threads import parts_of, scan_threads, threads_for
 from search.seals import NAME_BYTES, Seal
-
-ROWS_A_THREAD = 20_000
-"""A single query is scanned by several threads when each has as many rows."""
 
 FEW = 1_000
 """So few rows are taken out of the index and compared."""
@@ -155,10 +149,10 @@ class ExactIndex:
         if places is not None:
             member = np.zeros(len(self), bool)
             member[places] = True
-        parts = _parts(len(self)) if len(queries) == 1 else [(0, len(self))]
+        parts = parts_of(len(self)) if len(queries) == 1 else [(0, len(self))]
         if len(parts) == 1:
             return self._scan(queries, k, parts[0], member)
-        return _merged(list(_threads().map(lambda part: self._scan(queries, k, part, member), parts)), k)
+        return _merged(list(scan_threads().map(lambda part: self._scan(queries, k, part, member), parts)), k)
 
     def _scan(self, queries: Vectors, k: int, part: tuple[int, int], member: NDArray[np.bool_] | None) -> Found:
         """The neighbours among the rows from one place up to another, of which `member` says whether they count."""
@@ -210,22 +204,6 @@ def inside(index: faiss.IndexIDMap) -> tuple[Any, Vectors]:
     return faiss.downcast_index(outer.index), faiss.vector_to_array(centring.mean)
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Within it FAISS takes no threads beside the calling one."""
-    threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(threads)
-
-
-def threads_for(queries: Vectors) -> AbstractContextManager[None]:
-    """A single query gains nothing by OpenMP's threads, and these keep a core busy for a while after it."""
-    return one_thread() if len(queries) == 1 else nullcontext()
-
-
 def _selector(part: tuple[int, int], member: NDArray[np.bool_] | None) -> faiss.IDSelector:
     """Places from one up to another, of which only members count; FAISS's Python takes arrays and keeps them alive."""
     if member is None:
@@ -233,19 +211,6 @@ def _selector(part: tuple[int, int], member: NDArray[np.bool_] | None) -> faiss.
     chosen = np.zeros_like(member)
     chosen[slice(*part)] = member[slice(*part)]
     return faiss.IDSelectorBitmap(np.packbits(chosen, bitorder="little"))  # type: ignore[call-arg, arg-type]
-
-
-def _parts(count: int) -> list[tuple[int, int]]:
-    """As many ranges of rows as threads are worth waking for."""
-    threads = max(1, min(faiss.omp_get_max_threads(), count // ROWS_A_THREAD))
-    ends = [count * number // threads for number in range(threads + 1)]
-    return list(pairwise(ends))
-
-
-@cache
-def _threads() -> ThreadPoolExecutor:
-    """For all indexes together, so that searches at once do not take more threads than the machine has."""
-    return ThreadPoolExecutor(faiss.omp_get_max_threads(), "index")
 
 
 def _merged(found: Sequence[Found], k: int) -> Found:

@@ -14,9 +14,10 @@ from typing import Any, Self
 import faiss
 import numpy as np
 
-from search.exact_index import ExactIndex, Found, around, one_thread, threads_for
+from search.exact_index import ExactIndex, Found, around
 from search.expression import Condition
 from search.index import Ids, Neighbours, Vectors, checked
+from search.index_threads import one_thread, threads_for
 
 MOST_DIMS = 512
 """Of longer vectors the weakest principal axes are left out of the codes."""

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from search.errors import CollectionError
-from search.exact_index import ROWS_A_THREAD, ExactIndex
+from search.exact_index import ExactIndex
+from search.index_threads import ROWS_A_THREAD
 from search.kinds import open_index
 
 

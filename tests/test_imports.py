@@ -49,6 +49,7 @@ HOMES = {
     "faiss": {
         "search/exact_index.py",
         "search/scan_index.py",
+        "search/index_threads.py",
         "search/kinds.py",
         "search/index_file.py",
         "search/keypoint_index.py",
