@@ -42,9 +42,18 @@ def root_of(folder: str, arguments: Namespace) -> Root:
     if is_url(path):
         require_store(path)
     if not is_folder(path) and not is_tar(path):
-        what = "is a file; name its folder, or a tar file" if exists(path) else "does not exist"
-        raise CollectionError(f"{folder} {what}")
-    return Root(path, tuple(arguments.exclude), arguments.include_hidden)
+        if not exists(path):
+            raise CollectionError(f"{folder} does not exist")
+        raise CollectionError(f"{folder} is a file; name its folder, or a tar file, or list it in --files-from")
+    return Root(path, tuple(_rule(glob, path) for glob in arguments.exclude), arguments.include_hidden)
+
+
+def _rule(glob: str, root: str) -> str:
+    """A name or a path below the root, however it was written: ./private/ is private, and so is the root's private."""
+    rule = glob.rstrip("/")
+    while rule.startswith("./"):
+        rule = rule[2:].lstrip("/")
+    return rule.removeprefix(f"{root.rstrip('/')}/")
 
 
 def files_of(arguments: Namespace) -> frozenset[str] | None:

@@ -220,7 +220,9 @@ class _Build:
         if self._report.encoded and self._collection.background() is None:
             with suppress(NoTextTower):
                 self._collection.keep_background(self._encoder().encode_texts(BACKGROUND_TEXTS))
+        started = time.perf_counter()
         self._collection.publish_if_changed(self._options.index)
+        self._report.publish_seconds += time.perf_counter() - started
 
     def _publish_now_and_then(self) -> None:
         if time.monotonic() < self._publish_at:

@@ -13,6 +13,7 @@ from typing import Any
 
 from search.errors import BadPicture, UnreadFile
 from search.paths import read_file, stamp_of
+from search.tars import Stamp
 
 FOLDER_SIDECAR = "captions.json"
 """One file for a whole folder: {"photo.jpg": "a caption"} or {"photo.jpg": ["a caption", "another"]}."""
@@ -89,18 +90,18 @@ def _texts_in(sidecar: str, name: str) -> list[str]:
 
 def _captions_by_name(sidecar: str) -> dict[str, Any]:
     try:
-        mtime_ns = stamp_of(sidecar).mtime_ns
+        stamp = stamp_of(sidecar)
     except OSError as error:
         raise _UnreadSidecar(f"cannot be read: {error.strerror}") from error
     with _one_parser:
-        captions = _parsed_folder_sidecar(sidecar, mtime_ns)
+        captions = _parsed_folder_sidecar(sidecar, stamp)
     if isinstance(captions, str):
         raise _BadSidecar(captions)
     return captions
 
 
 @functools.lru_cache(maxsize=2)
-def _parsed_folder_sidecar(sidecar: str, mtime_ns: int) -> dict[str, Any] | str:  # noqa: ARG001 (the cache's key)
+def _parsed_folder_sidecar(sidecar: str, stamp: Stamp) -> dict[str, Any] | str:  # noqa: ARG001 (the cache's key)
     """The captions by picture, or why there are none, which is remembered too: every picture of the folder asks."""
     try:
         captions = _parsed(_text_of(sidecar, MAX_FOLDER_SIDECAR_BYTES))

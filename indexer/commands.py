@@ -74,7 +74,7 @@ def watch(arguments: Namespace) -> int:
     """Update, then again after every burst of changes, until Ctrl-C."""
     collection, load = open_collection(arguments.collection, loader=loader_for(arguments))
     with closing(collection), stop_on_signals() as stop:
-        told = set[str]()
+        told, untold = set[str](), dict[str, str]()
 
         def later(why: str) -> bool:
             if why not in told:
@@ -93,8 +93,10 @@ def watch(arguments: Namespace) -> int:
                     raise
                 return later(f"{error.filename or collection.directory}: {error.strerror}")
             told.clear()
-            if report.wrote:
+            if report.wrote or report.unreadable != untold:
                 _tell(report, arguments)
+            untold.clear()
+            untold.update(report.unreadable)
             return True
 
         paths = [root.path for root in _on_disks(collection)]

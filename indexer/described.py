@@ -13,6 +13,7 @@ from indexer.rows import COLUMNS, Row
 from search.bulk import StoredImage
 from search.changes import FileStamp
 from search.errors import BadImport
+from search.expression import format_name
 from search.types import Facts
 
 PHOTO = "photo"
@@ -43,7 +44,7 @@ def read_row(row: Row, *, unnamed: str) -> Described:
         absent = [name for name in (*_SIZES, "format") if not values[name]]
         if absent:
             raise BadImport(f"digest is given without {absent[0]}; whoever read the file knows both")
-    facts = {**values, "taken_at": _moment(values["taken_at"]), "format": values["format"] or ""}
+    facts = {**values, "taken_at": _moment(values["taken_at"]), "format": format_name(values["format"] or "")}
     return Described(
         FileStamp(os.path.normpath(path) if os.path.isabs(path) else path, *(values[name] for name in _STAMPS)),
         digest,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -37,7 +36,7 @@ def duplicates(arguments: Namespace) -> int:
         without = images - collection.catalog.features.totals().images
     if without and arguments.kind != "identical":
         say.note(f"{without:,} images have no local features, so edits of them are not seen: python -m indexer update")
-    sys.stdout.buffer.write(os.fsencode(_told(groups, arguments)))
+    sys.stdout.buffer.write(_told(groups, arguments).encode("utf-8", "surrogateescape"))
     sys.stdout.flush()
     copies = sum(len(group.images) - 1 for group in groups)
     say.note(f"{len(groups):,} groups with {copies:,} images beside the best of each, of {images:,} in all")

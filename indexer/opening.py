@@ -44,16 +44,18 @@ def open_collection(directory: Path, *, loader: Loader) -> tuple[Collection, Loa
 
 
 def open_or_create(
-    directory: Path, *, model: str, precision: Precision | None, catalog: str | None, loader: Loader
+    directory: Path, *, model: str | None, precision: Precision | None, catalog: str | None, loader: Loader
 ) -> tuple[Collection, LoadEncoder]:
-    """The collection in `directory`, made if there is none, with `model`; "auto" is the collection's own or a choice.
+    """The collection in `directory`, made if there is none, with `model`; "auto" is the collection's own or a choice,
+    and None its own or what the environment says.
 
     A new one has its catalog in there, or at the URL `catalog`. Without a `precision` it is the collection's own, or
     fp32. Raises EncoderMismatch when the collection holds vectors of another model than the one named, or in another
     precision.
     """
     if not Collection.exists(directory):
-        encoder = load_by_name(model, precision=precision or "fp32", loader=loader)
+        named = Settings.from_environment().model if model is None else model
+        encoder = load_by_name(named, precision=precision or "fp32", loader=loader)
         return Collection.create(directory, encoder.identity, catalog=catalog), lambda: encoder
     collection = Collection.open(directory, catalog=catalog)
     own = collection.identity.precision
@@ -62,7 +64,7 @@ def open_or_create(
             f"{directory} holds pictures embedded in {own}. Leave --precision out to go on with it, or embed again: "
             f"python -m indexer build FOLDER --precision {precision} --collection NEW_DIRECTORY"
         )
-    if model == AUTO:
+    if model in (None, AUTO):
         return collection, _own(collection, loader)
     encoder = loader.named(model, precision=own)
     collection.require(encoder.identity)

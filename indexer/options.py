@@ -36,11 +36,11 @@ def model_option(verb: argparse.ArgumentParser, settings: Settings, *, first: st
     """`first` is what is taken before all else where nothing is said."""
     verb.add_argument(
         "--model",
-        default=settings.model,
+        default=None if first else settings.model,
         metavar="M",
         help='an open_clip name with its weights ("ViT-B-32/openai"), "hf-hub:owner/name", a local directory or '
         'weights file, "ARCHITECTURE@FILE", "bundled", or "auto": '
-        f"{first}the best that can be had (default: %(default)s)",
+        f"{first}the best that can be had (default: {first}{settings.model})",
     )
     verb.add_argument(
         "--precision",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from indexer.stage import Encoded
 
-Limit = Literal["decode", "encode", "write"]
+Limit = Literal["decode", "encode", "write", "publish"]
 
 
 @dataclass(slots=True)
@@ -17,7 +17,7 @@ class Report:
     before without local features and have them now.
 
     `decode_seconds` is the sum over the loader's threads; `wait_seconds` is how long the encoder had nothing to do.
-    On a cluster these and `encode_seconds` are sums over its encoders.
+    `publish_seconds` is how long indexes were made. On a cluster these and `encode_seconds` are sums over its encoders.
     `on_gpu` says that the model was on a GPU here, which decoding does not keep from encoding.
     `unreadable` says why of each place that the walk could not look into, `bad_captions` what was left out of which
     caption file.
@@ -38,6 +38,7 @@ class Report:
     wait_seconds: float = 0.0
     encode_seconds: float = 0.0
     write_seconds: float = 0.0
+    publish_seconds: float = 0.0
     on_gpu: bool = False
     interrupted: bool = False
     unreadable: dict[str, str] = field(default_factory=dict)
@@ -76,13 +77,14 @@ class Report:
             (self.wait_seconds, "decode"),
             (self.encode_seconds, "encode"),
             (self.write_seconds, "write"),
+            (self.publish_seconds, "publish"),
         ]
         return max(stages)[1] if self.encoded else None
 
     @property
     def starved(self) -> bool:
         """Whether a GPU waited for pictures more than half of the time."""
-        return self.on_gpu and self.wait_seconds > (self.wait_seconds + self.encode_seconds + self.write_seconds) / 2
+        return self.on_gpu and 2 * self.wait_seconds > self.seconds
 
     def to_dict(self) -> dict[str, Any]:
         derived = {"bad_captions": list(self.bad_captions), "images_per_second": self.images_per_second}

@@ -7,10 +7,11 @@ import glob
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 
 from indexer.rules import ALL, Rules, is_listed
 from search.paths import is_folder
-from search.tars import is_tar
+from search.tars import SUFFIX
 from search.types import Root
 
 
@@ -26,8 +27,10 @@ def merge(followed: Sequence[Root], asked: Sequence[Root]) -> tuple[list[Root], 
     walk: list[Root] = []
     follow = list(followed)
     for root in sorted(asked, key=lambda root: root.path):
-        follow = [_readmit(other, root.path) if _within(root.path, other.path) else other for other in follow]
+        follow = [_readmit(other, {root.path}) for other in follow]
         if outer := next((other for other in follow if _comes_to(other, root)), None):
+            if root.path != outer.path:
+                follow = [_with_rules_below(other, root) if other is outer else other for other in follow]
             root = _joined(outer, root)
         if outer is None or root.path == outer.path:
             follow = [other for other in follow if not _comes_to(root, other)] + [root]
@@ -38,11 +41,13 @@ def merge(followed: Sequence[Root], asked: Sequence[Root]) -> tuple[list[Root], 
 
 def merge_files(followed: Sequence[Root], files: Iterable[str]) -> tuple[list[Root], list[Root]]:
     """The same for files that are named: where no followed folder holds the folder of one, that is followed for such
-    files alone, if it is there.
+    files alone, if it is there. A file that was removed is taken in again.
     """
-    named = [Root(folder, (ALL,)) for folder in sorted(by_folder(files)) if is_folder(folder)]
-    walk = list(dict.fromkeys(next((root for root in reversed(followed) if _holds(root, one)), one) for one in named))
-    return walk, sorted({*followed, *walk}, key=lambda root: root.path)
+    paths = frozenset(files)
+    follow = [_readmit(root, paths) for root in followed]
+    named = [Root(folder, (ALL,)) for folder in sorted(by_folder(paths)) if is_folder(folder)]
+    walk = list(dict.fromkeys(next((root for root in reversed(follow) if _holds(root, one)), one) for one in named))
+    return walk, sorted({*follow, *walk}, key=lambda root: root.path)
 
 
 def by_folder(files: Iterable[str]) -> dict[str, set[str]]:
@@ -57,7 +62,7 @@ def apart(root: Root, followed: Iterable[Root]) -> tuple[str, ...]:
     """How the paths begin of what lies in the root and only the walks of other followed ones come to."""
     inner = (other.path for other in followed if other.path != root.path and _within(other.path, root.path))
     rules = Rules(root)
-    return tuple(f"{path}/" for path in inner if not rules.lead_to(rules.below(path)))
+    return tuple(f"{path}/" for path in inner if _is_or_was_tar(path) or not rules.lead_to(rules.below(path)))
 
 
 def exclusion(root: Root, path: str) -> str:
@@ -76,7 +81,7 @@ def drop(followed: Sequence[Root], path: str) -> list[Root]:
 
 def _holds(outer: Root, root: Root) -> bool:
     """Whether `outer` takes folders like `root`, rules aside: no tar file, and nothing where files are named."""
-    enters = _within(root.path, outer.path) and not is_listed(outer) and not is_tar(root.path)
+    enters = _within(root.path, outer.path) and not is_listed(outer) and not _is_or_was_tar(root.path)
     return enters or root.path == outer.path
 
 
@@ -90,10 +95,27 @@ def _within(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
-def _readmit(outer: Root, path: str) -> Root:
-    return dataclasses.replace(outer, exclude=tuple(rule for rule in outer.exclude if rule != exclusion(outer, path)))
+def _is_or_was_tar(path: str) -> bool:
+    """By its name, where no folder has that: what is known of a tar file stays when it is gone."""
+    return path.lower().endswith(SUFFIX) and not is_folder(path)
+
+
+def _readmit(outer: Root, paths: AbstractSet[str]) -> Root:
+    """Without the rules that leave out just these paths."""
+    rules = {exclusion(outer, path) for path in paths if _within(path, outer.path)} if outer.exclude else set()
+    return dataclasses.replace(outer, exclude=tuple(rule for rule in outer.exclude if rule not in rules))
+
+
+def _with_rules_below(outer: Root, root: Root) -> Root:
+    """The outer one with the rules of one within it, for what lies there: names at any depth, and paths."""
+    below = exclusion(outer, root.path)
+    new = [f"{below}/{rule}" for rule in root.exclude] + [f"{below}/*/{rule}" for rule in root.exclude]
+    return dataclasses.replace(outer, exclude=tuple(dict.fromkeys([*outer.exclude, *new])))
 
 
 def _joined(outer: Root, root: Root) -> Root:
-    exclude = tuple(dict.fromkeys([*(rule for rule in outer.exclude if rule != ALL), *root.exclude]))
+    """The root with the rules of the outer one too, of which paths go on from this root."""
+    below = f"{exclusion(outer, root.path)}/"
+    of_outer = [rule.removeprefix(below) for rule in outer.exclude if rule != ALL]
+    exclude = tuple(dict.fromkeys([*of_outer, *root.exclude]))
     return Root(root.path, exclude, outer.include_hidden or root.include_hidden)

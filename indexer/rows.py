@@ -36,7 +36,8 @@ COLUMNS: dict[str, type] = {
 }
 """What a row may say, and the type of each; a list is one of texts. Any of them may be null or missing."""
 
-JSON_ENDINGS = (".json", ".jsonl", ".ndjson")
+_JSON_LIST = ".json"
+JSON_ENDINGS = (_JSON_LIST, ".jsonl", ".ndjson")
 PARQUET = ".parquet"
 
 _BATCH = 4096
@@ -71,15 +72,18 @@ def writing_rows(file: Path, columns: Mapping[str, type] = COLUMNS) -> Iterator[
     """
     with (
         replacing(file) as aside,
-        _writing_parquet(aside, columns) if _is_parquet(file) else _writing_json(aside) as write,
+        _writing_parquet(aside, columns) if _is_parquet(file) else _writing_json(aside, file) as write,
     ):
         yield write
 
 
 @contextmanager
-def _writing_json(file: Path) -> Iterator[Write]:
-    """A JSON list with a row a line."""
-    with file.open("w", encoding="utf-8") as stream:
+def _writing_json(aside: Path, file: Path) -> Iterator[Write]:
+    """A row a line: a JSON list of them, or as they are where the ending of `file` says so."""
+    with aside.open("w", encoding="utf-8") as stream:
+        if file.suffix.lower() != _JSON_LIST:
+            yield lambda rows: stream.writelines(json.dumps(row) + "\n" for row in rows)
+            return
         before = chain(["[\n"], repeat(",\n"))
         yield lambda rows: stream.writelines(next(before) + json.dumps(row) for row in rows)
         stream.write("\n]\n" if next(before) == ",\n" else "[]\n")

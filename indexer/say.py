@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Container
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,12 @@ SHOWN = 20
 """How many of a long list are printed; --json has all."""
 
 
-_TOOK: dict[Limit | None, str] = {"decode": "waiting", "encode": "encoding", "write": "writing"}
+_TOOK: dict[Limit | None, str] = {
+    "decode": "waiting",
+    "encode": "encoding",
+    "write": "writing",
+    "publish": "publishing",
+}
 
 
 def note(text: str) -> None:
@@ -31,7 +35,7 @@ def note(text: str) -> None:
 def result(facts: dict[str, Any], words: str, arguments: Namespace) -> None:
     """The result on stdout; odd bytes of a file name go out as they are, but for control characters among words."""
     text = json.dumps(facts, indent=2, default=str) if arguments.json else harmless(words, lines=True)
-    sys.stdout.buffer.write(os.fsencode(text + "\n"))
+    sys.stdout.buffer.write((text + "\n").encode("utf-8", "surrogateescape"))
     sys.stdout.flush()
 
 
@@ -45,7 +49,8 @@ def report(done: Report) -> str:
         lines.append(
             f"{done.encoded:,} through the model in {done.seconds:.1f} s, {done.images_per_second:.1f} images/s; "
             f"decode {done.decode_seconds:.1f} s on threads, waited {done.wait_seconds:.1f} s for it, "
-            f"encode {done.encode_seconds:.1f} s, write {done.write_seconds:.1f} s; most of it {_TOOK[done.limit]}"
+            f"encode {done.encode_seconds:.1f} s, write {done.write_seconds:.1f} s, "
+            f"publish {done.publish_seconds:.1f} s; most of it {_TOOK[done.limit]}"
         )
     if done.starved:
         lines.append(

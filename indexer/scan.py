@@ -148,18 +148,19 @@ class _Walk:
         except OSError as error:
             self._found.unreadable[entry.path] = error.strerror or str(error)
             return
-        times = {name: mtime_ns for name, sidecar in sidecars.items() if (mtime_ns := _mtime_ns(sidecar)) is not None}
-        stamp = FileStamp(entry.path, status.st_size, status.st_mtime_ns, sum(times.values()) % 2**63)
-        self._found.files.append(FoundFile(stamp, tuple(times)))
+        stamps = {name: one for name, sidecar in sidecars.items() if (one := _stamp_of(sidecar)) is not None}
+        stamp = FileStamp(entry.path, status.st_size, status.st_mtime_ns, sum(stamps.values()) % 2**63)
+        self._found.files.append(FoundFile(stamp, tuple(stamps)))
 
 
-def _mtime_ns(sidecar: AnyEntry) -> int | None:
-    """When it was written, not 0; None of a link to nowhere and of what is gone.
+def _stamp_of(sidecar: AnyEntry) -> int | None:
+    """When it was written and its size, in one number that is not 0; None of a link to nowhere and of what is gone.
 
     0 where it cannot be told, as of a picture without captions: reading will tell why.
     """
     try:
-        return sidecar.stat().st_mtime_ns or 1
+        status = sidecar.stat()
+        return (status.st_mtime_ns + status.st_size) or 1
     except FileNotFoundError:
         return None
     except OSError:

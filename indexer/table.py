@@ -45,7 +45,7 @@ class Table:
     def _error_line(self, path: str, reason: str) -> bytes:
         match self.form:
             case "csv":
-                return _csv([path, "", reason])
+                return _csv([path, "", reason, *("" for _ in self.labels)])
             case "json":
                 return _json({"path": path, "error": reason})
             case "words":

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
+from pathlib import Path
 
 from watchfiles import Change
 from watchfiles import watch as changes_in
@@ -28,17 +29,45 @@ def watch(folders: Sequence[str], update: Callable[[], bool], stop: threading.Ev
 
     An update that returns False could not be done; it is tried again some seconds later, and not before.
     """
-    timeout_ms = int(1000 * RETRY_S)
-    bursts = changes_in(
-        *folders, watch_filter=_concerns, stop_event=stop, rust_timeout=timeout_ms, yield_on_timeout=True
-    )
     pending, pause_s, not_before = True, RETRY_S, 0.0
-    for number, burst in enumerate(chain([set()], bursts)):
-        pending = pending or bool(burst) or number == 1
+    for changed in chain([True], _bursts(folders, stop)):
+        pending = pending or changed
         if pending and time.monotonic() >= not_before:
             pending = not update()
             not_before = time.monotonic() + pause_s if pending else 0.0
             pause_s = min(2 * pause_s, LONGEST_S) if pending else RETRY_S
+
+
+def _bursts(folders: Sequence[str], stop: threading.Event) -> Iterator[bool]:
+    """Whether something changed, at once and every RETRY_S; also when a watch has begun. Where another folder has come
+    to the place of one that was watched, as with a disk that is there again, it begins anew.
+    """
+    while not stop.is_set():
+        watched = _places(folders)
+        bursts = changes_in(
+            *folders,
+            watch_filter=_concerns,
+            stop_event=stop,
+            rust_timeout=int(1000 * RETRY_S),
+            yield_on_timeout=True,
+        )
+        for number, burst in enumerate(bursts):
+            yield bool(burst) or number == 0
+            if (now := _places(folders)) != watched and None not in now:
+                break
+
+
+def _places(folders: Sequence[str]) -> list[tuple[int, int] | None]:
+    """What tells each folder from every other; None where there is none."""
+    return [_place(Path(folder)) for folder in folders]
+
+
+def _place(folder: Path) -> tuple[int, int] | None:
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _concerns(change: Change, path: str) -> bool:

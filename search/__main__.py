@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import closing
@@ -230,8 +229,8 @@ def _form(arguments: argparse.Namespace) -> Form:
 
 
 def _write(lines: Sequence[str]) -> None:
-    """Paths go out byte by byte as they are on the disk, whatever their encoding."""
-    sys.stdout.buffer.write(b"".join(os.fsencode(line) + b"\n" for line in lines))
+    """UTF-8 whatever the locale says; paths go out byte by byte as they are on the disk."""
+    sys.stdout.buffer.write(b"".join(line.encode("utf-8", "surrogateescape") + b"\n" for line in lines))
     sys.stdout.flush()
 
 

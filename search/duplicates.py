@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -15,7 +18,8 @@ from search.collection import Collection
 from search.compared import COMPARED_FILE, Compared, Pairs, load_compared, save_compared
 from search.index import Ids
 from search.local_features import Features, mirrored, unpacked
-from search.types import DUPLICATE_KINDS, DuplicateKind
+from search.stores import is_url
+from search.types import DUPLICATE_KINDS, DuplicateKind, Root, is_followed
 from search.vector_cells import Ask, in_cells
 
 SIMILAR_SCORE = 0.95
@@ -56,10 +60,10 @@ def find_duplicates(collection: Collection, kind: DuplicateKind, *, stop: thread
     """The groups, by their first ids. Images are compared that no search before has compared.
 
     Candidates for edits are the images that share keypoints, whatever the model makes of them. An image without local
-    features is in a group only by its digest or, where similar ones are asked for, its score. `stop` ends it with what
-    was found so far.
+    features is in a group only by its digest or, where similar ones are asked for, its score. A file that links give
+    several names is one image, by the name that is no link. `stop` ends it with what was found so far.
     """
-    files = {file.id: file for file in collection.catalog.bulk.files()}
+    files = _each_once(list(collection.catalog.bulk.files()), collection.catalog.roots())
     links: dict[tuple[int, int], DuplicateKind] = {}
     of_digest: dict[bytes, int] = {}
     for file in files.values():
@@ -72,6 +76,31 @@ def find_duplicates(collection: Collection, kind: DuplicateKind, *, stop: thread
             for first, second in pairs.tolist():
                 links.setdefault((first, second), found_kind)
     return _groups(links, files)
+
+
+def _each_once(files: Sequence[ImageFile], roots: Sequence[Root]) -> dict[int, ImageFile]:
+    """By id, without those that are another name of a file that is there under its own, or an earlier one."""
+    count = Counter(file.digest for file in files)
+    names: dict[tuple[int, int], list[ImageFile]] = {}
+    for file in files:
+        if file.digest and count[file.digest] > 1 and (place := _place_on_disk(file.path, roots)):
+            names.setdefault(place, []).append(file)
+    others: set[int] = set()
+    for some in names.values():
+        own = min(some, key=lambda file: (os.path.realpath(file.path) != file.path, file.id))
+        others |= {file.id for file in some if file is not own}
+    return {file.id: file for file in files if file.id not in others}
+
+
+def _place_on_disk(path: str, roots: Sequence[Root]) -> tuple[int, int] | None:
+    """What tells a file from every other on this machine; None in a tar or a store, and where it is gone."""
+    if is_url(path) or not is_followed(path, roots):
+        return None
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _compared(

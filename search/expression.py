@@ -144,9 +144,16 @@ def _text(text: str, errors: str = "strict") -> str:
     return text
 
 
-def _format(text: str) -> str:
-    name = _text(text).upper().removeprefix(".")
+def format_name(text: str) -> str:
+    """A format as facts have it, of a name or the ending of files."""
+    name = text.upper().lstrip(".")
     return _FORMATS.get(name, name)
+
+
+def _format(text: str) -> str:
+    if not (name := format_name(_text(text))):
+        raise BadFilter(f"{text[:_SHOWN]!r} is no format")
+    return name
 
 
 def _whole(text: str) -> int:

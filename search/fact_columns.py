@@ -173,7 +173,7 @@ class _Facts:
                 folded = _folded(part)
                 return self._of_texts("camera", lambda text: folded in _folded(text))
             case "place", str(known):
-                unknown: Members = np.isnan(self.column("latitude"))
+                unknown: Members = np.isnan(self.column("latitude")) | np.isnan(self.column("longitude"))
                 return unknown if known == "no" else ~unknown
             case "near", Near() as near:
                 return self._near(near)
@@ -195,7 +195,7 @@ class _Facts:
 
     def _side(self) -> NDArray[np.int64]:
         width, height = self.column("width"), self.column("height")
-        return np.where((width > 0) & (height > 0) & (width < height), width, height)
+        return np.where((width > 0) & (height > 0), np.minimum(width, height), 0)
 
     def _oriented(self, name: str) -> Members:
         width, height = self.column("width"), self.column("height")

@@ -41,7 +41,9 @@ def replacing(file: Path) -> Iterator[Path]:
     aside = file.with_name(f"{file.name}.new")
     try:
         yield aside
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.errno and not error.filename:
+            error.filename = str(file)  # writes do not say of what
         aside.unlink(missing_ok=True)
         raise
     sync_file(aside)

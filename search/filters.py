@@ -59,6 +59,9 @@ class Filter:
         return [str(asked.value) for asked in self.conditions if asked.field == "tag"]
 
 
+_MOST_PLACES = 2_000
+"""Where several folders may lie, together: a statement with as many places is built in a second."""
+
 _KEPT = 100
 """Of how many filters the statements are."""
 
@@ -102,7 +105,11 @@ def _is_tagged(image_id: ColumnElement[int], which: ColumnElement[bool]) -> Colu
 
 
 def _satisfied(asked: Filter, roots: Sequence[Root], has_tag: _HasTag) -> Iterator[ColumnElement[bool]]:
-    """What the rows of matching images satisfy, all of it."""
+    """What the rows of matching images satisfy, all of it. BadFilter where no database would answer in time."""
+    asked_folders = [str(one.value) for one in asked.conditions if one.field == "folder"]
+    places = sum(len(_folders(folder, roots)) for folder in asked_folders)
+    if places > _MOST_PLACES and len(asked_folders) > 1:
+        raise BadFilter(f"{len(asked_folders)} folders below each of {len(roots)} followed ones; ask for fewer")
     for one in asked.conditions:
         holds = has_tag(labels.c.name == one.value) if one.field == "tag" else _holds(one, roots)
         yield not_(func.coalesce(holds, false())) if one.negated else holds
@@ -126,7 +133,7 @@ _WIDTH, _HEIGHT = (func.nullif(side, 0) for side in (images.c.width, images.c.he
 _SIDES: dict[str, ColumnElement[int]] = {
     "width": _WIDTH,
     "height": _HEIGHT,
-    "side": case((_WIDTH < _HEIGHT, _WIDTH), else_=_HEIGHT),
+    "side": case((_WIDTH < _HEIGHT, _WIDTH), (_WIDTH >= _HEIGHT, _HEIGHT)),
 }
 
 _ORIENTED: dict[str, ColumnElement[bool]] = {
@@ -136,8 +143,8 @@ _ORIENTED: dict[str, ColumnElement[bool]] = {
 }
 
 _PLACED: dict[str, ColumnElement[bool]] = {
-    "yes": _LATITUDE.is_not(None),
-    "no": _LATITUDE.is_(None),
+    "yes": and_(_LATITUDE.is_not(None), _LONGITUDE.is_not(None)),
+    "no": or_(_LATITUDE.is_(None), _LONGITUDE.is_(None)),
 }
 
 _COMPARED: dict[Operator, Any] = {

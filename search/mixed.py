@@ -47,24 +47,25 @@ def _both(ask: Callable[..., Page], k: int, after: Cursors | None) -> Page:
     """The next `k` of both, of each of which `ask` gives a page."""
     last = after or Cursors(None, None)
     images, texts = ask(target="images", after=last.images), ask(target="texts", after=last.texts)
-    hits = _merged(images.hits, texts.hits)[:k]
+    seen = (last.images.seen if last.images else 0, last.texts.seen if last.texts else 0)
+    hits = _merged(images.hits, texts.hits, seen)[:k]
     is_all = len(hits) == len(images.hits) + len(texts.hits) and not images.next and not texts.next
     following = Cursors(_moved(last.images, hits, "images"), _moved(last.texts, hits, "texts"))
     matched = _matched(*(is_match([hit for hit in hits if hit.target == target]) for target in TARGETS))
     return Page(hits, None if is_all else following, None if after else matched, images.length, images.state)
 
 
-def _merged(images: Sequence[Hit], texts: Sequence[Hit]) -> list[Hit]:
-    """Each in its own order; where some strengths cannot be told, they take turns."""
+def _merged(images: Sequence[Hit], texts: Sequence[Hit], seen: tuple[int, int]) -> list[Hit]:
+    """Each in its own order, after so many that were seen; where some strengths cannot be told, they take turns."""
     told = all(hit.strength is not None for hit in (*images, *texts))
-    both = heapq.merge(_keyed(images, told), _keyed(texts, told), key=itemgetter(0), reverse=True)
+    both = heapq.merge(_keyed(images, told, seen[0]), _keyed(texts, told, seen[1]), key=itemgetter(0), reverse=True)
     return [hit for _, hit in both]
 
 
-def _keyed(hits: Sequence[Hit], told: bool) -> Iterator[tuple[float, Hit]]:
+def _keyed(hits: Sequence[Hit], told: bool, seen: int) -> Iterator[tuple[float, Hit]]:
     """With keys that descend: a hit comes no sooner than those before it, however strong it is."""
     key = math.inf
-    for place, hit in enumerate(hits):
+    for place, hit in enumerate(hits, seen):
         key = min(key, hit.strength) if told and hit.strength is not None else -place
         yield key, hit
 

@@ -9,10 +9,10 @@ import io
 import os
 import stat
 from collections.abc import Iterable, Sequence
-from errno import EISDIR
+from errno import EISDIR, ELOOP, ENAMETOOLONG
 from pathlib import Path
 
-from search.errors import BadPicture, UnreadFile
+from search.errors import BadPicture, CollectionError, UnreadFile
 from search.stores import Entry, is_url, kind_of, list_folder, read_object, stat_object
 from search.tars import Stamp, read_member, stamp_of_member, tar_of
 from search.types import Root, is_followed
@@ -23,7 +23,12 @@ AnyEntry = os.DirEntry[str] | Entry
 
 
 def absolute(path: str) -> str:
-    """As the catalog has it: without a slash at its end, and of a file from the root on."""
+    """As the catalog has it: without a slash at its end, and of a file from the root on.
+
+    Raises CollectionError for an empty one, which would be the folder where one happens to be.
+    """
+    if not path:
+        raise CollectionError("an empty path names nothing; for the current folder write .")
     return path.rstrip("/") if is_url(path) else os.path.abspath(path)  # noqa: PTH100 (a Path is no URL)
 
 
@@ -94,7 +99,7 @@ def stamp_of(path: str) -> Stamp:
 def exists(path: str) -> bool:
     """Whether there is a file, a member or an object at the path, or a link that leads to none.
 
-    A store that does not answer is believed to have what it had.
+    What does not answer, or may not be looked into, is believed to have what it had.
     """
     if is_url(path):
         return kind_of(path) is not None
@@ -105,8 +110,10 @@ def exists(path: str) -> bool:
             stamp_of_member(path)
         except OSError:
             return False
-    except (OSError, ValueError):  # ValueError: a NUL in a path
+    except (FileNotFoundError, ValueError):  # ValueError: a NUL in a path
         return False
+    except OSError as error:  # no permission, no answer
+        return error.errno not in (ELOOP, ENAMETOOLONG)
     return True
 
 

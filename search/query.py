@@ -19,7 +19,7 @@ _FILE = r"(?P<file>(?:\.{0,2}/|~/)"
 _NUMBER = r"-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
 _WEIGHT = rf"(?:\s*\*\s*(?P<weight>{_NUMBER}))?"
 _IN_FORMULA = re.compile(
-    rf'\s*(?P<sign>[+-]?)\s*(?:"(?P<text>(?:[^"\\]|\\.)+)"|{_HELD}|{_FILE}\S*?)){_WEIGHT}'
+    rf'(?:\s*(?P<sign>[+-]))?\s*(?:"(?P<text>(?:[^"\\]|\\.)+)"|{_HELD}|{_FILE}\S*?)){_WEIGHT}'
     r"(?(file)(?=\s|$)|(?=\s*[+-]|\s*$))\s*",
     re.DOTALL,
 )

@@ -217,8 +217,14 @@ class Searcher:
         """Of what the index found, the first `count` by their stored rows, after the `last` of the page before; none
         below `least`, where others may be nearer.
         """
-        near = candidates(found, count, len(asked.ranking), last)
-        rows = self.collection.catalog.rows(asked.target, [id_ for _, id_ in near])
+        spare = 0
+        while True:
+            near = candidates(found, count + spare, len(asked.ranking), last)
+            rows = self.collection.catalog.rows(asked.target, [id_ for _, id_ in near])
+            gone = len(near) - len(rows)  # since the publication: others take their places
+            if gone == spare or len(near) == len(found):
+                break
+            spare = gone
         nearest = ranked({id_: row.vector for id_, row in rows.items()}, asked.ranking, last)[:count]
         return [
             (hit_of(asked.target, id_, float(rows[id_].vector @ asked.vector), rows[id_]), rows[id_].vector)

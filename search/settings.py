@@ -47,7 +47,7 @@ class Settings:
         `models` is the folder in which a model given by a bare name is looked for before any hub is asked; `cache`
         keeps what is made once of a model; `threads` is how many one computation takes.
         """
-        environ = os.environ
+        environ = {name: said for name, said in os.environ.items() if said}  # what is empty says nothing
         data = PROJECT / "data"
         return cls(
             collection=Path(environ.get("IMAGE_SEARCH_COLLECTION", data / "collections" / "default")),
@@ -57,7 +57,7 @@ class Settings:
             models=Path(environ.get("IMAGE_SEARCH_MODELS", data / "models")),
             cache=Path(environ.get("IMAGE_SEARCH_CACHE", data / "cache")),
             threads=_threads(environ.get("OMP_NUM_THREADS", "")),
-            token=environ.get("IMAGE_SEARCH_TOKEN") or None,
+            token=environ.get("IMAGE_SEARCH_TOKEN"),
         )
 
 

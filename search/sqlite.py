@@ -158,7 +158,8 @@ def copy(source: Path, target: Path) -> None:
         try:
             old.backup(new)
         except sqlite3.Error as error:
-            raise _explained(error, source) or error from error
+            full = getattr(error, "sqlite_errorcode", 0) & _PRIMARY == sqlite3.SQLITE_FULL
+            raise _explained(error, target if full else source) or error from error
 
 
 def _between(latitude: float | None, longitude: float | None, *other: float) -> float | None:

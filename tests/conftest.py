@@ -149,11 +149,12 @@ def build_from(
     roots = [Root(str(folder), exclude) for folder in folders]
     with collection.writing():
         followed = collection.catalog.roots()
-        if (follow := merge(followed, roots)[1]) != followed:
+        walk, follow = merge(followed, roots)
+        if follow != followed:
             collection.catalog.follow(follow)
         return build(
             collection,
-            roots,
+            walk,
             lambda: encoder,
             options=Options(**options),
             progress=lambda *_: None,

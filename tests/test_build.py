@@ -362,3 +362,14 @@ def test_a_build_leaves_the_texts_that_indexes_are_measured_with(
 ) -> None:
     index(photos)
     assert np.array_equal(collection.background(), encoder.encode_texts(BACKGROUND_TEXTS))
+
+
+def test_what_is_excluded_stays_so_when_a_folder_within_is_built(
+    collection: Collection, index: Build, photos: Path
+) -> None:
+    paint(photos / "trip" / "far" / "cyan.png", "cyan")
+    paint(photos / "trip" / "black.png", "black")
+    index(photos, exclude=("trip/far",))
+    assert index(photos / "trip", exclude=("bla*",)).removed == 1
+    assert paths(collection) == ["green.bmp", "red.png", "blue.webp"]
+    assert not index(photos).wrote

@@ -431,3 +431,39 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not so within {seconds} s"
         time.sleep(0.1)
+
+
+def test_an_empty_path_is_not_the_current_folder(run: Runner, built: dict[str, Any], folder: Path) -> None:
+    for words in (("remove", ""), ("build", "")):
+        assert run(indexer, *words) == (2, "")
+        assert run.err == "error: an empty path names nothing; for the current folder write .\n"
+    assert run(indexer, "status", "--json")[1]["images"] == 12
+
+
+@pytest.mark.parametrize("rule", ["inner", "inner/", "./inner", "./inner/", "{folder}/inner/"])
+def test_a_folder_is_left_out_however_its_rule_is_written(run: Runner, folder: Path, rule: str) -> None:
+    (folder / "inner").mkdir()
+    sorted(folder.glob("*.jpg"))[0].rename(folder / "inner" / "a.jpg")
+    report = run(indexer, "build", folder, "--model", "bundled", "--json", "--exclude", rule.format(folder=folder))[1]
+    assert report["new"] == 11
+
+
+def test_the_model_that_the_environment_names_is_that_of_new_collections(
+    run: Runner, built: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMAGE_SEARCH_MODEL", "nobody/model")
+    monkeypatch.setenv("IMAGE_SEARCH_RUNTIME", "")
+    assert run(indexer, "build", folder, "--json")[1]["unchanged"] == 12
+    run.collection = run.collection.with_name("another")
+    assert run(indexer, "build", folder)[0] == 2
+    assert "nobody/model" in run.err
+
+
+def test_words_are_written_whatever_the_locale(run: Runner, folder: Path) -> None:
+    picture = sorted(folder.iterdir())[0]
+    picture.with_suffix(".txt").write_text("Größe")
+    run(indexer, "build", folder, "--model", "bundled")
+    words = [sys.executable, "-m", "search", picture, "--target", "texts", "--collection", run.collection]
+    plain = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(words, cwd=PROJECT, env=plain, capture_output=True, check=True)
+    assert "Größe" in done.stdout.decode()

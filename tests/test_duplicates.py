@@ -169,3 +169,24 @@ def test_a_damaged_memory_is_refused_by_name(collection: Collection, index: Buil
     (collection.directory / COMPARED_FILE).write_bytes(b"PK\x03\x04 nothing")
     with pytest.raises(CollectionError, match=r"compared\.npz is damaged; remove it"):
         found(collection, "edited")
+
+
+def test_a_file_under_several_names_is_no_duplicate_of_itself(
+    collection: Collection, index: Build, tmp_path: Path
+) -> None:
+    photos = tmp_path / "z"
+    (photos / "a").mkdir(parents=True)
+    made(1).save(photos / "file.png")
+    made(1, (160, 120)).save(photos / "small.png")
+    (photos / "a" / "link.png").symlink_to(photos / "file.png")
+    (photos / "a" / "other.png").hardlink_to(photos / "file.png")
+    (tmp_path / "b").symlink_to(photos)
+    index(photos, tmp_path / "b")
+    assert len(collection.catalog.paths()) == 8
+    for kind in ("identical", "edited", "similar"):
+        for _, names in found(collection, kind):
+            assert names == ["file.png", "small.png"]
+    shutil.copy(photos / "file.png", photos / "copy.png")
+    index(photos)
+    (group,) = find_duplicates(collection, "identical", stop=threading.Event())
+    assert {image.path for image in group.images} == {str(photos / "file.png"), str(photos / "copy.png")}

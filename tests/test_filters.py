@@ -32,6 +32,8 @@ FACTS = {
     "/photos/d.webp": Facts(1000, 90, "WEBP"),
     "/other/trip/e.jpg": Facts(640, 480, "JPEG", datetime(2024, 6, 30, 23, 59, 59), "Example X100"),
     "/photos/trip/unknown": Facts(0, 0, ""),
+    "/photos/trip/imported": Facts(0, 400, "", latitude=10.0),
+    "/photos/trip/imported too": Facts(400, 0, "", longitude=10.0),
 }
 
 CASES: list[tuple[str, Callable[[str, Facts], bool]]] = [
@@ -40,8 +42,8 @@ CASES: list[tuple[str, Callable[[str, Facts], bool]]] = [
     ("folder:/photos", lambda path, _: path.startswith("/photos/")),
     ("folder:nowhere", lambda *_: False),
     ("format:.jpg", lambda _, facts: facts.format == "JPEG"),
-    ("orientation:landscape", lambda _, facts: facts.width > facts.height),
-    ("orientation:portrait", lambda _, facts: facts.width < facts.height),
+    ("orientation:landscape", lambda _, facts: facts.width > facts.height > 0),
+    ("orientation:portrait", lambda _, facts: 0 < facts.width < facts.height),
     ("orientation:square", lambda _, facts: facts.width == facts.height > 0),
     ("width:300", lambda _, facts: facts.width == 300),
     ("width>=300", lambda _, facts: facts.width >= 300),
@@ -50,11 +52,12 @@ CASES: list[tuple[str, Callable[[str, Facts], bool]]] = [
     ("height<=300", lambda _, facts: 0 < facts.height <= 300),
     ("side>=300", lambda _, facts: min(facts.width, facts.height) >= 300),
     ("side<200", lambda _, facts: 0 < min(facts.width, facts.height) < 200),
+    ("side>=1", lambda _, facts: min(facts.width, facts.height) > 0),
     ("camera:x100", lambda _, facts: "x100" in (facts.camera or "").lower()),
     ("camera:_", lambda _, facts: "_" in (facts.camera or "")),
     ('camera:"example x"', lambda _, facts: "example x" in (facts.camera or "").lower()),
-    ("place:yes", lambda _, facts: facts.latitude is not None),
-    ("place:no", lambda _, facts: facts.latitude is None),
+    ("place:yes", lambda _, facts: facts.latitude is not None and facts.longitude is not None),
+    ("place:no", lambda _, facts: facts.latitude is None or facts.longitude is None),
     ("near:60.1,24,12km", lambda _, facts: facts.latitude == 60.0),
     ("near:60.1,24,11km", lambda *_: False),
     ("taken:2024-06", lambda _, facts: (moment := facts.taken_at) is not None and f"{moment:%Y-%m}" == "2024-06"),
@@ -236,3 +239,16 @@ def test_only_a_filter_without_conditions_is_empty() -> None:
     assert Filter().is_empty
     assert Filter(show_sensitive=True).is_empty
     assert not Filter.parse("place:no").is_empty
+
+
+def test_so_many_folders_that_no_database_answers_are_refused(collection: Collection) -> None:
+    collection.catalog.follow([Root(f"/photos/{number}") for number in range(50)])
+    where = " ".join(f"-folder:a{number}" for number in range(60))
+    with pytest.raises(BadFilter, match="60 folders below each of 50 followed ones"):
+        collection.catalog.matching(Filter.parse(where), "images")
+
+
+@pytest.mark.parametrize("text", ["format:.", "format:..."])
+def test_a_format_without_a_name_is_refused(text: str) -> None:
+    with pytest.raises(BadFilter, match="is no format"):
+        Filter.parse(text)

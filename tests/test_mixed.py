@@ -122,3 +122,14 @@ def test_the_api_pages_through_both(collection: Collection, encoder: ColorEncode
     ids = [(hit["target"], hit["id"]) for hit in first["hits"] + second["hits"]]
     assert len(set(ids)) == 10
     assert client.get("/api/v1/search?q=red&target=both&sort=newest").status_code == 400
+
+
+@pytest.mark.usefixtures("few")
+def test_they_take_turns_over_pages_of_odd_length(searcher: Searcher) -> None:
+    for k in (1, 3):
+        hits: list[Hit] = []
+        after = None
+        while len(hits) < 5:
+            found = page(searcher, QUERY, k=k, target="both", where=NO_FILTER, after=after)
+            hits, after = [*hits, *found.hits], found.next
+        assert [hit.target for hit in hits] == ["images", "texts", "images", "texts", "images"]

@@ -61,3 +61,25 @@ def test_files_that_are_named_belong_to_the_innermost_folder(tmp_path: Path) -> 
     (tmp_path / ".b").mkdir()
     outer, hidden = Root(str(tmp_path)), Root(f"{tmp_path}/.b", ("y",))
     assert merge_files([outer, hidden], [f"{hidden.path}/1.jpg"]) == ([hidden], [outer, hidden])
+
+
+def test_the_rules_of_a_folder_and_of_one_around_it_hold_in_both() -> None:
+    outer = Root("/a", ("b/x", "y"))
+    walked, followed = merge([outer], [Root("/a/b", ("z",))])
+    assert walked == [Root("/a/b", ("x", "y", "z"))]
+    assert followed == [Root("/a", ("b/x", "y", "b/z", "b/*/z"))]
+
+
+def test_a_removed_file_that_is_named_is_taken_in_again(tmp_path: Path) -> None:
+    file = str(tmp_path / "a[1].jpg")
+    dropped = drop([Root(str(tmp_path), ("x",))], file)
+    assert dropped != [Root(str(tmp_path), ("x",))]
+    assert merge_files(dropped, [file]) == ([Root(str(tmp_path), ("x",))],) * 2
+
+
+def test_what_is_known_of_a_tar_is_apart_from_its_folder_when_the_tar_is_gone(tmp_path: Path) -> None:
+    outer, tar = Root(str(tmp_path)), Root(str(tmp_path / "one.tar"))
+    assert apart(outer, [outer, tar]) == (f"{tar.path}/",)
+    assert merge([outer, tar], [outer])[1] == [outer, tar]
+    Path(tar.path).mkdir()
+    assert apart(outer, [outer, tar]) == ()

@@ -86,7 +86,7 @@ def test_caption_files_beside_a_picture_are_named_and_stamped(tmp_path: Path) ->
     (tmp_path / "a.txt").write_text("red")
     os.utime(tmp_path / "a.txt", ns=(5, 5))
     first, second = scan(Root(str(tmp_path))).files
-    assert (first.sidecars, first.stamp.captions_stamp) == (("a.txt",), 5)
+    assert (first.sidecars, first.stamp.captions_stamp) == (("a.txt",), 5 + len("red"))
     assert (second.sidecars, second.stamp.captions_stamp) == ((), 0)
 
 
@@ -104,6 +104,16 @@ def test_a_caption_link_that_leads_nowhere_hides_no_picture(tmp_path: Path, name
 
 def test_a_caption_file_without_a_time_is_told_from_none(tmp_path: Path) -> None:
     paint(tmp_path / "a.png", "red")
-    (tmp_path / "a.txt").write_text("red")
+    (tmp_path / "a.txt").write_text("")
     os.utime(tmp_path / "a.txt", ns=(0, 0))
     assert [file.stamp.captions_stamp for file in scan(Root(str(tmp_path))).files] == [1]
+
+
+def test_a_caption_file_of_another_size_has_another_stamp(tmp_path: Path) -> None:
+    paint(tmp_path / "a.png", "red")
+    stamps = []
+    for words in ("red", "a red car"):
+        (tmp_path / "a.txt").write_text(words)
+        os.utime(tmp_path / "a.txt", ns=(5, 5))
+        stamps += [file.stamp.captions_stamp for file in scan(Root(str(tmp_path))).files]
+    assert len(set(stamps)) == 2

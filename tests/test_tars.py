@@ -163,8 +163,11 @@ def test_a_folder_and_the_tars_in_it_are_followed_beside_each_other(
     assert [root.path for root in collection.catalog.roots()] == [str(samples), str(tar)]
     assert len(collection.catalog.paths()) == 5
     assert not index(samples, tar).wrote
-    tar.unlink()
-    assert index(samples).removed == 1
+    tar.unlink()  # what is known of it stays, as what is known of a disk that is away
+    assert not index(samples).wrote
+    report = index(*(Path(root.path) for root in collection.catalog.roots()))
+    assert (report.removed, list(report.unreadable)) == (0, [str(tar)])
+    assert len(collection.catalog.paths()) == 5
 
 
 def test_what_the_rules_of_a_folder_leave_out_is_kept_beside_it(

@@ -18,6 +18,7 @@ from indexer.cli import main
 from search.bulk import StoredImage
 from search.collection import Collection
 from search.errors import BadQuery, EncoderMismatch
+from search.filters import Filter
 from search.query import VectorTerm
 from search.searcher import Searcher
 from search.types import EncoderIdentity, Root
@@ -280,3 +281,23 @@ def test_the_real_vectors_find_what_their_captions_say(shared: Path, place: Path
     assert sum(named) / 50 >= 0.9
     with pytest.raises(BadQuery, match="no image has the id 1001"):
         searcher.by_id(1001)
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".ndjson"])
+def test_json_lines_are_lines_of_json(
+    ending: str, collection: Collection, index: Build, photos: Path, tmp_path: Path
+) -> None:
+    index(photos)
+    rows = tmp_path / f"rows{ending}"
+    words = ["export", str(tmp_path / "out"), "--rows", str(rows), "--collection", str(collection.directory)]
+    assert main(words) == 0
+    named = [Path(json.loads(line)["path"]).name for line in rows.read_text().splitlines()]
+    assert named == ["green.bmp", "red.png", "blue.webp"]
+
+
+def test_an_imported_format_is_found_by_any_of_its_names(tmp_path: Path, place: Path, run: Callable) -> None:
+    rows = [{"path": f"{name}.x", "format": name} for name in ("jpeg", "JPG", "png")]
+    assert run("import", *given(tmp_path / "in", rows, vectors(3)), "--model", MODEL)[0] == 0
+    catalog = Collection.open(place).catalog
+    assert catalog.choices().formats == ("JPEG", "PNG")
+    assert len(catalog.matching(Filter.parse("format:jpg"), "images")) == 2

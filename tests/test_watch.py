@@ -75,3 +75,21 @@ def test_a_folder_with_a_dot_in_its_name_that_comes_or_goes_is_a_change(
         wait_for(seen, ["a.png"])
         (folder / "trip.2024").rename(tmp_path / "trip.2024")
         wait_for(seen, [])
+
+
+def test_a_folder_that_comes_to_the_place_of_a_watched_one_is_watched(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RETRY_S", 0.05)
+    seen = Queue[list[str]]()
+    with watched(folder, lambda: seen.put(names(folder))):
+        wait_for(seen, [])
+        paint(folder / "a.png", "red")
+        wait_for(seen, ["a.png"])
+        folder.rename(tmp_path / "before")
+        wait_for(seen, [])
+        (tmp_path / "after").mkdir()
+        (tmp_path / "after").rename(folder)
+        wait_for(seen, [])
+        paint(folder / "late.png", "red")
+        wait_for(seen, ["late.png"])

@@ -466,3 +466,43 @@ def test_hits_are_grouped_diverse_and_asked_by_templates(
     assert green[0]["image"]["name"] == "green.bmp"
     for wrong in ("templates=none", "group=1", "diverse=yes&sort=newest"):
         assert client.get(f"/api/v1/search?q=red&{wrong}").status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("search", {"q": "red", "file": (io.BytesIO(b"x"), "a.png")}),
+        ("search", {"q": ["red", "blue"]}),
+        ("search?k=2", {"q": "red"}),
+        ("lookup", {"image": (io.BytesIO(b"x"), "a.png"), "foo": "1"}),
+        ("lookup", {"image": [(io.BytesIO(b"x"), "a.png"), (io.BytesIO(b"y"), "b.png")]}),
+        ("lookup?collection=collection", {"image": (io.BytesIO(b"x"), "a.png")}),
+        ("embed", {"texts": "red", "image": (io.BytesIO(b"x"), "a.png")}),
+        ("classify", {"image_ids": "1", "labels": "red", "label": "blue"}),
+    ],
+    ids=str,
+)
+def test_what_a_form_holds_and_nobody_reads_is_refused(client: FlaskClient, path: str, body: dict[str, Any]) -> None:
+    answer = client.post(f"/api/v1/{path}", data=body, content_type="multipart/form-data")
+    assert error_of(answer) == (400, "bad_query")
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("search?q=red&q=blue", "q is given 2 times"),
+        ("images/1/similar?k=1&k=2", "k is given 2 times"),
+        ("images/1/texts?target=images", "here it is texts"),
+    ],
+)
+def test_arguments_that_contradict_are_refused(client: FlaskClient, path: str, told: str) -> None:
+    answer = client.get(f"/api/v1/{path}")
+    assert error_of(answer) == (400, "bad_query")
+    assert told in answer.get_json()["error"]["message"]
+
+
+def test_arguments_beside_a_json_body_are_refused(client: FlaskClient) -> None:
+    asked = {"search": {"terms": [{"text": "red"}]}, "embed": {"texts": ["red"]}, "lookup": {"image_id": 1}}
+    for path, body in asked.items():
+        answer = client.post(f"/api/v1/{path}?collection=collection", json=body)
+        assert error_of(answer) == (400, "bad_query")

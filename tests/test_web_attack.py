@@ -224,3 +224,10 @@ def test_bombs_that_come_together_take_no_more_memory_than_one(attacked: Attacke
     assert attacked.serves_others()
     assert attacked.megabytes("VmHWM") < before + 1_500
     assert attacked.megabytes("VmRSS") < before + 300
+
+
+def test_an_address_may_be_written_in_any_language(attacked: Attacked) -> None:
+    address = "/api/v1/images/1/similar?where=-camera:größe"
+    with attacked.connect() as client:
+        client.sendall(f"GET {address} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        assert client.recv(12) == b"HTTP/1.1 200"

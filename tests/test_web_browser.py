@@ -364,3 +364,74 @@ def test_duplicates_are_reviewed_at_any_width(browser: Browser, copies: str, wid
     assert browser.run("document.documentElement.scrollWidth") <= width
     browser.shoot(f"duplicates-{scheme}-{width}")
     assert browser.problems == []
+
+
+DETAILS = "document.querySelector('.filters')"
+
+
+def test_a_filter_is_chosen_by_keys(browser: Browser, site: str) -> None:
+    """A date is done when it is left, and a choice when it is; arrows and digits are on the way."""
+    browser.open(f"{site}/search?q=red&from=2001-01-01")
+    browser.run(f"{DETAILS}.open = true, {DETAILS}.querySelector('[name=from]').focus()")
+    for digit in "06212008":
+        browser.send("Input.dispatchKeyEvent", type="keyDown", key=digit, text=digit)
+        browser.send("Input.dispatchKeyEvent", type="keyUp", key=digit)
+    assert browser.run("location.search") == "?q=red&from=2001-01-01"
+    browser.press("Enter")
+    browser.wait("location.search.includes('from=2008-06-21')")
+    browser.open(f"{site}/search?q=red")
+    browser.run(f"{DETAILS}.open = true, {DETAILS}.querySelector('[name=min_side]').focus()")
+    choose = f"""(value) => {{
+        const select = {DETAILS}.querySelector('[name=min_side]');
+        select.dispatchEvent(new KeyboardEvent('keydown', {{key: 'ArrowDown', bubbles: true}}));
+        select.value = value;
+        select.dispatchEvent(new Event('change', {{bubbles: true}}));
+    }}"""
+    for value in ("256", "512"):
+        browser.run(f"({choose})('{value}')")
+    assert browser.run("location.search") == "?q=red"
+    browser.run(f"{DETAILS}.querySelector('[name=folder]').focus()")
+    browser.wait("location.search === '?q=red&min_side=512'")
+    browser.wait("document.activeElement.name === 'folder'")
+    assert browser.problems == []
+
+
+def test_back_leads_from_a_picture_to_its_page_after_a_reload(browser: Browser, site: str) -> None:
+    browser.open(f"{site}/search?q=blue")
+    browser.run("document.querySelector('.tile a').click()")
+    browser.wait("document.querySelector('dialog[open] article h1')")
+    browser.run("location.reload()")
+    browser.wait("location.pathname.startsWith('/images/') && !document.querySelector('dialog').open")
+    browser.run("history.back()")
+    browser.wait(f"location.search === '?q=blue' && {FIRST} === 'blue.png'")
+    browser.run("history.forward()")
+    browser.wait("location.pathname.startsWith('/images/') && document.querySelector('main article h1')")
+    assert browser.problems == []
+
+
+def test_a_session_that_ended_is_not_the_end_of_the_hits(
+    browser: Browser, collection: Collection, encoder: ColorEncoder, index: Build, tmp_path: Path
+) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(70):
+        _paint(folder / f"{number}.png", "red", (200, 200), number)
+    index(folder)
+    with running(create_app([collection], lambda _model: encoder, access=Access(token="a long enough token"))) as url:
+        browser.open(f"{url}/login")
+        browser.run("document.querySelector('[name=token]').value = 'a long enough token'")
+        browser.run("document.querySelector('main form').requestSubmit()")
+        browser.wait("location.pathname === '/'")
+        browser.resize(400, 500)
+        browser.open(f"{url}/search?q=red")
+        browser.send("Network.clearBrowserCookies")
+        browser.run("document.querySelector('.more').scrollIntoView()")
+        browser.wait("document.querySelector('.more a')?.textContent === 'More'")
+        assert browser.run("document.querySelectorAll('.tile').length") == 60
+
+
+@pytest.mark.parametrize("width", [400, 660, 768, 1024])
+def test_the_search_box_has_room_beside_a_picture(browser: Browser, copies: str, width: int) -> None:
+    browser.resize(width, 900)
+    browser.open(f"{copies}/search?id=1")
+    assert browser.run("document.querySelector('.words').getBoundingClientRect().width") > 90

@@ -522,3 +522,36 @@ def test_an_order_of_time_is_not_diverse(client: FlaskClient) -> None:
     html = page(client, "/search?q=red&sort=newest&diverse=yes")
     assert 'name="diverse"' not in html
     assert client.get("/search?q=red&group=maybe").status_code == 400
+
+
+def test_an_error_keeps_what_was_asked_and_not_refused(client: FlaskClient) -> None:
+    html = client.get("/search?q=-red&folder=trip&target=texts&k=5000&sort=never").get_data(as_text=True)
+    assert 'value="-red"' in html
+    for name, value in (("folder", "trip"), ("target", "texts")):
+        assert f'<input type="hidden" name="{name}" value="{value}">' in html
+    assert "never" not in html.partition("<form")[2].partition("</form>")[0]
+    broken = {"image": (io.BytesIO(b"no picture"), "a.png"), "q": "red", "folder": "trip"}
+    html = client.post("/search", data=broken).get_data(as_text=True)
+    assert 'value="red"' in html
+    assert '<input type="hidden" name="folder" value="trip">' in html
+
+
+def test_a_filter_that_nobody_offers_stays_in_its_form(client: FlaskClient) -> None:
+    html = page(client, "/search?q=red&from=2008&camera=nikon&min_side=3&format=jpg&tag=")
+    form = html.partition('<details class="filters"')[2].partition("</form>")[0]
+    assert '<input type="text" name="from" value="2008">' in form
+    for value, label in (("nikon", "nikon"), ("3", "3 px or more"), ("jpg", "jpg")):
+        assert f'<option value="{value}" selected>{label}</option>' in form
+
+
+def test_another_collection_is_not_asked_for_what_only_one_has(
+    collection: Collection, encoder: ColorEncoder, photos: Path, index: Build, tmp_path: Path
+) -> None:
+    index(photos)
+    other = Collection.create(tmp_path / "other", encoder.identity)
+    client = create_app([collection, other], lambda _model: encoder).test_client()
+    narrowed = {"folder": "trip", "tag": "dog", "format": "PNG", "camera": "x", "min_side": "256"}
+    assert asked(client, q="red", **narrowed, asked_in="collection", collection="collection").count("=") == 6
+    moved = asked(client, q="red", **narrowed, asked_in="collection", collection="other")
+    assert moved == "/search?q=red&min_side=256&collection=other"
+    assert "python -m indexer build FOLDER --collection …/other" in page(client, "/?collection=other")

@@ -13,6 +13,7 @@ from search.types import Hit
 from web.current import choose_shelf, library_of
 from web.library import Shelf
 from web.links import Links
+from web.params import once
 from web.present import Tile, facts_to_dict, model_name, size_of, tile_of, tiles_of_hits
 from web.terms import Query, from_arguments, from_body, refine
 
@@ -22,7 +23,7 @@ blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 @blueprint.get("/search")
 def search() -> dict[str, Any]:
     """Hits of a text."""
-    return answer(from_arguments(request.args.to_dict()))
+    return answer(from_arguments(once(request.args)))
 
 
 @blueprint.post("/search")
@@ -46,7 +47,7 @@ def image(image_id: int) -> dict[str, Any]:
 @blueprint.get("/images/<int:image_id>/similar")
 def similar(image_id: int) -> dict[str, Any]:
     """Hits of an image, without itself."""
-    return answer(refine([IdTerm(image_id)], request.args.to_dict()))
+    return answer(refine([IdTerm(image_id)], once(request.args)))
 
 
 @blueprint.get("/collections")

@@ -8,6 +8,7 @@ from typing import Any
 from flask import Flask, g, has_request_context, request
 
 from search.collection import Collection
+from search.settings import Settings
 from search.types import SHOW
 from web import (
     api,
@@ -30,10 +31,10 @@ from web import (
     texts,
 )
 from web.access import EVERYONE, Access
+from web.asked import Asked
 from web.current import fetch_of, library_of
 from web.fetch import Fetch
 from web.library import Library, LoadEncoder
-from web.params import Asked
 from web.uploads import Uploads
 
 MAX_UPLOAD_BYTES = 64_000_000
@@ -95,9 +96,14 @@ def create_app(
 
 def _names_for_templates() -> dict[str, Any]:
     library = library_of()
+    shelf = g.get("shelf", library.default)
+    directory = shelf.collection.directory
     return {
         "library": library,
-        "shelf": g.get("shelf", library.default),
+        "shelf": shelf,
+        "of_shelf": ""
+        if directory.resolve() == Settings.from_environment().collection.resolve()
+        else f" --collection …/{directory.name}",
         "asked": Asked(),
         "may_fetch": fetch_of() is not None,
         "places_shown": places.are_shown(),

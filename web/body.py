@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 from flask import Request
+from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import BadRequest
 
 from search.errors import BadQuery
@@ -19,8 +20,13 @@ FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 _SHOWN = 40
 
 
-def read_object(request: Request, fields: tuple[str, ...], example: str) -> dict[str, Any]:
-    """The JSON object with none but these fields. Raises BadQuery and, for a body of another type, werkzeug's 415."""
+def read_object(
+    request: Request, fields: tuple[str, ...], example: str, *, arguments: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """The JSON object with none but these fields, of a URL with none but these arguments. Raises BadQuery and, for a
+    body of another type, werkzeug's 415.
+    """
+    _refuse_arguments(request, arguments)
     try:
         body = request.get_json()
     except RecursionError:
@@ -32,6 +38,29 @@ def read_object(request: Request, fields: tuple[str, ...], example: str) -> dict
     if strangers := [name for name in body if name not in fields]:
         raise BadQuery(f"unknown field {strangers[0][:_SHOWN]!r}; there are: {', '.join(fields)}")
     return body
+
+
+def read_form(
+    request: Request, fields: tuple[str, ...], files: tuple[str, ...], *, several: tuple[str, ...] = ()
+) -> MultiDict[str, str]:
+    """The fields of a form that has none but these, and no `files` but these; each once but for `several`.
+
+    Raises BadQuery.
+    """
+    _refuse_arguments(request, ())
+    for given, known in ((request.form, fields), (request.files, files)):
+        for name, values in given.lists():
+            if name not in known:
+                what = "field" if given is request.form else "file"
+                raise BadQuery(f"unknown {what} {str(name)[:_SHOWN]!r}; there are: {', '.join(known)}")
+            if len(values) > 1 and name not in several:
+                raise BadQuery(f"{name} is given {len(values)} times; give it once")
+    return request.form
+
+
+def _refuse_arguments(request: Request, known: tuple[str, ...]) -> None:
+    if strangers := [name for name in request.args if name not in known]:
+        raise BadQuery(f"the argument {strangers[0][:_SHOWN]!r} of the URL is not read here; put it into the body")
 
 
 def string(name: str, value: Any) -> str:

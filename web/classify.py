@@ -14,7 +14,7 @@ from werkzeug.exceptions import NotFound
 from search.errors import BadPicture, BadQuery
 from search.prompts import PLAIN, templates_of
 from search.query import IdTerm, ImageTerm
-from web.body import FORMS, files, read_object, string, strings, whole
+from web.body import FORMS, files, read_form, read_object, string, strings, whole
 from web.current import choose_shelf
 from web.embed import MAX_ITEMS, rows_of_images
 from web.library import Shelf
@@ -95,7 +95,8 @@ def _rows_of_urls(shelf: Shelf, urls: Sequence[str]) -> list[NDArray[np.float32]
 
 
 def _from_form(request: Request) -> Asked:
-    form = request.form
+    lists = ("urls", "image_ids", "labels", "templates")
+    form = read_form(request, (*lists, "collection"), ("images",), several=(*lists, "images"))
     given = form.getlist("templates") or [PLAIN]
     ids = [read_number("image_ids", text) for text in form.getlist("image_ids")]
     return Asked(

@@ -8,6 +8,7 @@ requests as there are connections. What it refuses by itself gets the one error 
 
 from __future__ import annotations
 
+import re
 import socket
 from typing import Any
 
@@ -72,6 +73,11 @@ class _Parser(HTTPRequestParser):
         self._server = server
         self._look_at = _LOOK_BYTES
         self._full: _Full | None = None
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """With bytes beyond ASCII in the address escaped, as browsers send them and waitress takes them."""
+        line, end, rest = header_plus.partition(b"\r\n")
+        super().parse_header(re.sub(rb"[\x80-\xff]", lambda found: b"%%%02X" % found[0][0], line) + end + rest)
 
     def received(self, data: bytes) -> int:
         consumed: int = super().received(data)

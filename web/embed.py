@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from search.errors import BadPicture, BadQuery
 from search.query import ImageTerm
 from search.searcher import Searcher
-from web.body import FORMS, files, read_object, string, strings
+from web.body import FORMS, files, read_form, read_object, string, strings
 from web.current import choose_shelf
 from web.params import read_text
 from web.present import model_name
@@ -66,9 +66,10 @@ def rows_of_images(searcher: Searcher, images: Sequence[bytes]) -> list[NDArray[
 
 def _read(request: Request) -> Items:
     if request.mimetype in FORMS:
-        texts: list[str] = request.form.getlist("texts")
+        form = read_form(request, ("texts", "collection"), ("images",), several=("texts", "images"))
+        texts: list[str] = form.getlist("texts")
         images = [file.read() for file in request.files.getlist("images")]
-        collection = request.form.get("collection")
+        collection = form.get("collection")
     else:
         body = read_object(request, _FIELDS, '{"texts": ["a dog"], "images": ["<base64>"]}')
         texts = strings("texts", body.get("texts", []))

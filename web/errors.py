@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
-from flask import Flask, Response, jsonify, make_response, render_template, request
+from flask import Flask, Response, current_app, jsonify, make_response, render_template, request
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import BadRequest, HTTPException
+from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
 
 from search.errors import BadPicture, BadQuery, CollectionError, ModelUnavailable, SearchError
+from web.asked import Asked
+from web.current import library_of
 from web.fetch import BadUrl
-from web.params import Asked
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +60,10 @@ def _search_error(error: SearchError) -> ResponseReturnValue:
 
 
 def http_error(error: HTTPException) -> ResponseReturnValue:
-    response = make_response(_answer(error.code or 500, error.name.lower().replace(" ", "_"), error.description or ""))
+    told = error.description or ""
+    if isinstance(error, RequestEntityTooLarge):
+        told = f"more than the {current_app.config['MAX_CONTENT_LENGTH'] / 1e6:,.0f} MB that a request may bring"
+    response = make_response(_answer(error.code or 500, error.name.lower().replace(" ", "_"), told))
     response.headers.extend((name, value) for name, value in error.get_headers() if name != "Content-Type")
     return response
 
@@ -66,6 +71,15 @@ def http_error(error: HTTPException) -> ResponseReturnValue:
 def _answer(status: int, code: str, message: str) -> ResponseReturnValue:
     if request.path.startswith("/api/"):
         return body(status, code, message), status
-    words = request.args.get("q", "") if request.query_string.isascii() else ""
-    asked = Asked(q=words)  # to be mended in the box, not typed again
-    return render_template("error.html", status=status, message=message, asked=asked), status
+    return render_template("error.html", status=status, message=message, asked=_asked()), status
+
+
+def _asked() -> Asked:
+    """To be mended in the box, not typed again; nothing, where what was sent cannot be read."""
+    try:
+        request.query_string.decode()
+        asked = Asked.read_what_can_be(request.values)
+    except (UnicodeDecodeError, HTTPException):
+        return Asked()
+    held = asked.picture is not None and library_of().uploads.get(asked.picture) is not None
+    return replace(asked, id=None, picture=asked.picture if held else None, url=None, k=None, after=None)

@@ -10,7 +10,7 @@ from flask import Blueprint, Request, request
 from search.errors import BadQuery
 from search.lookup import Candidate, by_id, by_image
 from web.api import image_to_dict
-from web.body import FORMS, read_object, string, whole
+from web.body import FORMS, read_form, read_object, string, whole
 from web.current import choose_shelf
 from web.library import Shelf
 from web.links import Links
@@ -63,11 +63,12 @@ def _candidates(shelf: Shelf, question: Question) -> list[Candidate]:
 
 
 def _from_form(request: Request) -> Question:
+    form = read_form(request, ("k", "collection", "sensitive"), ("image",))
     file = request.files.get("image")
     if file is None:
         raise BadQuery("no picture; give a file in the field image")
-    k, show_sensitive = read_number("k", request.form.get("k")), read_sensitive(request.form.get("sensitive"))
-    return Question(file.read(), DEFAULT_K if k is None else k, request.form.get("collection"), show_sensitive)
+    k, show_sensitive = read_number("k", form.get("k")), read_sensitive(form.get("sensitive"))
+    return Question(file.read(), DEFAULT_K if k is None else k, form.get("collection"), show_sensitive)
 
 
 def _from_json(request: Request) -> Question:

@@ -15,9 +15,10 @@ from search.filters import Filter
 from search.paging import Page
 from search.query import IdTerm
 from search.types import SHOW
+from web.asked import Asked
 from web.current import choose_shelf, library_of
 from web.library import Shelf
-from web.params import Asked, read_sensitive
+from web.params import read_sensitive
 from web.present import Tile, relative_path, size_of, tile_of, tiles_of_hits, tiles_of_ids
 from web.same import look_up
 from web.terms import fetched
@@ -99,7 +100,7 @@ def ask() -> ResponseReturnValue:
     shelf = choose_shelf(request.form.get("collection"))
     asked = replace(Asked.read(request.form), k=None, after=None).with_url()
     if request.form.get("asked_in", shelf.name) != shelf.name:
-        asked = replace(asked, id=None)  # an id means nothing in another collection
+        asked = asked.elsewhere()
     if file := request.files.get("image"):
         asked = replace(asked, picture=library_of().uploads.add(file.read()), id=None, url=None)
     return redirect(url_for("pages.search", **asked.to_args()), 303)

@@ -9,8 +9,8 @@ from search.alignment import Point
 from search.lookup import Candidate, by_id, by_image
 from search.same_picture import Evidence
 from search.verdict_words import in_words, is_whole
+from web.asked import Asked
 from web.library import Shelf
-from web.params import Asked
 from web.present import Tile, tiles_of_hits
 from web.uploads import Uploads
 

@@ -32,7 +32,7 @@ _FIELDS = {"columns", "index", "data"}
 @blueprint.post("/score")
 def score() -> Response:
     shelf = choose_shelf(request.args.get("collection"))
-    rows = _table(read_object(request, ("input_data",), _EXAMPLE).get("input_data"))
+    rows = _table(read_object(request, ("input_data",), _EXAMPLE, arguments=("collection",)).get("input_data"))
     labels = _labels(rows[0])
     classifier = shelf.classifier(*checked(labels, [PLACE]))
     images = [string(_name(place), row[0]) for place, row in enumerate(rows)]

@@ -17,7 +17,7 @@ from search.prompts import templates_of
 from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm, parse_text
 from search.ranking import Cursor, Cursors, read_cursor
 from search.types import Ranking, Wanted
-from web.body import FORMS, boolean, file_bytes, number, read_object, string, whole
+from web.body import FORMS, boolean, file_bytes, number, read_form, read_object, string, whole
 from web.current import fetch_of
 from web.params import (
     FILTERS,
@@ -95,7 +95,8 @@ def _refuse_strangers(values: Mapping[str, str], names: tuple[str, ...]) -> None
 def from_body(request: Request) -> Query:
     """From JSON or multipart. Raises BadQuery and, for a body of another type, werkzeug's 415."""
     if request.mimetype in FORMS:
-        return from_arguments(request.form, [file.read() for file in request.files.getlist("image") if file])
+        form = read_form(request, ("q", *_ARGUMENTS), ("image",), several=("image",))
+        return from_arguments(form, [file.read() for file in request.files.getlist("image") if file])
     body = read_object(request, _FIELDS, '{"terms": [{"text": "a dog"}], "k": 10}')
     terms = body.get("terms")
     if not isinstance(terms, list):

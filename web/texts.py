@@ -8,6 +8,7 @@ from typing import Any
 
 from flask import Blueprint, request
 
+from search.errors import BadQuery
 from search.prompts import PLAIN
 from search.query import IdTerm
 from search.ranking import read_cursor
@@ -15,6 +16,7 @@ from web.api import answer
 from web.body import read_object, string, strings, whole
 from web.classify import checked, read_templates
 from web.current import choose_shelf
+from web.params import once
 from web.terms import Query, json_filter, refine
 
 blueprint = Blueprint("texts", __name__, url_prefix="/api/v1")
@@ -28,7 +30,10 @@ _FIELDS = ("labels", "templates", "k", "collection", "where", "filter", "after")
 @blueprint.get("/images/<int:image_id>/texts")
 def texts(image_id: int) -> dict[str, Any]:
     """The captions, its own among them, and the labels that the collection is tagged by."""
-    return _near(image_id, refine([IdTerm(image_id)], request.args, NEAREST_TEXTS), [], ())
+    asked = refine([IdTerm(image_id)], once(request.args), NEAREST_TEXTS)
+    if "target" in request.args and asked.target != "texts":
+        raise BadQuery(f"target is {asked.target!r}; here it is texts")
+    return _near(image_id, asked, [], ())
 
 
 @blueprint.post("/images/<int:image_id>/texts")

@@ -1,9 +1,12 @@
 // A click on a picture of a grid opens it over the page, under its own URL; arrows move on, Escape and Back close.
 
+import { GROWS } from "./more.js";
+
 export function prepareLightbox(dialog) {
   const content = dialog.querySelector(".lightbox-content");
   const previous = dialog.querySelector(".previous");
   const next = dialog.querySelector(".next");
+  const own = location.pathname;
   let list;
   let place = 0;
   let title = document.title;
@@ -29,7 +32,7 @@ export function prepareLightbox(dialog) {
     const following = links()[place + 1];
     link.scrollIntoView({ block: "nearest" }); // the page follows, so that the next one loads in time
     previous.disabled = place === 0;
-    next.disabled = !following && !document.querySelector("[data-more]");
+    next.disabled = !following && !(list.matches(GROWS) && document.querySelector("[data-more]"));
     const request = ++latest;
     const article = await load(link.href);
     if (request !== latest || !dialog.open) return;
@@ -72,9 +75,9 @@ export function prepareLightbox(dialog) {
     event.preventDefault();
     move(step);
   });
-  window.addEventListener("popstate", (event) => {
+  window.addEventListener("popstate", () => {
     if (dialog.open) close();
-    else if (event.state?.lightbox) location.reload();
+    else if (location.pathname !== own) location.reload(); // its entries are of one document, which may show another
   });
 }
 

@@ -1,5 +1,7 @@
 // The next page is added to the hits that are there when its link comes near, instead of loading the page anew.
 
+export const GROWS = ".grid, .texts";
+
 const NEAR = "800px";
 
 export function prepareMore(main) {
@@ -21,8 +23,8 @@ export function prepareMore(main) {
   }
 
   function add(page) {
-    const list = main.querySelector(".grid, .texts");
-    const fresh = page.querySelector(".grid, .texts");
+    const list = main.querySelector(GROWS);
+    const fresh = page.querySelector(GROWS);
     if (fresh) list.append(...fresh.children);
     const more = page.querySelector(".more");
     main.querySelector(".more").replaceWith(...(more ? [more] : []));
@@ -57,7 +59,8 @@ function offer(link) {
 async function load(url) {
   try {
     const response = await fetch(url);
-    return response.ok && new DOMParser().parseFromString(await response.text(), "text/html");
+    if (!response.ok || response.redirected) return null; // to the login
+    return new DOMParser().parseFromString(await response.text(), "text/html");
   } catch {
     return null;
   }

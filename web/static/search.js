@@ -1,16 +1,16 @@
 // Pictures get into the search box by choosing, dropping and pasting; each starts the search at once.
 
+import { applyWhenChosen, focusAgain } from "./choosing.js";
+
 export function prepareSearch(form, hint) {
   const input = form.elements.image;
   const submit = () => form.requestSubmit();
 
   input.addEventListener("change", () => input.files.length && submit());
-  form.elements.collection?.addEventListener("change", submit);
+  applyWhenChosen(form, (field) => field.name === "collection");
+  focusAgain(form);
   form.addEventListener("submit", () => form.classList.add("busy"));
-  window.addEventListener("pageshow", (event) => {
-    form.classList.remove("busy");
-    if (event.persisted) input.value = "";
-  });
+  window.addEventListener("pageshow", () => form.classList.remove("busy"));
 
   function take(files) {
     const picture = [...files].find(mayBePicture);
@@ -23,7 +23,9 @@ export function prepareSearch(form, hint) {
   }
 
   document.addEventListener("paste", (event) => {
-    if (take(event.clipboardData.files)) event.preventDefault();
+    const { files, types } = event.clipboardData;
+    if (types.includes("text/plain") && event.target.matches?.("input, textarea")) return; // words of a document
+    if (take(files)) event.preventDefault();
   });
   document.addEventListener("dragover", (event) => {
     if (!holdsFiles(event)) return;
