@@ -70,7 +70,7 @@ def groups(html: str) -> list[tuple[str, list[tuple[str, str]]]]:
 def test_where_nobody_has_looked_the_page_names_the_command(client: FlaskClient) -> None:
     html = page(client)
     assert "Nobody has looked for duplicates yet" in html
-    assert "<code>python -m indexer duplicates</code>" in html
+    assert "<code>python -m indexer duplicates --collection …/collection</code>" in html
     assert 'href="/duplicates"' in page(client, "/status")
 
 
