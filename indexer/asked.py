@@ -16,6 +16,7 @@ from indexer import say
 from indexer.build import Options
 from indexer.classify import Classified, classify_files
 from indexer.opening import load_by_name, loader_of
+from indexer.rules import ALL
 from indexer.scan import scan
 from indexer.stage import LocalStage, MakeStage
 from search.classify import make_classifier
@@ -53,7 +54,8 @@ def _rule(glob: str, root: str) -> str:
     rule = glob.rstrip("/")
     while rule.startswith("./"):
         rule = rule[2:].lstrip("/")
-    return rule.removeprefix(f"{root.rstrip('/')}/")
+    rule = rule.removeprefix(f"{root.rstrip('/')}/")
+    return glob if rule in ("", ALL) else rule  # the one that leaves out all but named files is none of these
 
 
 def files_of(arguments: Namespace) -> frozenset[str] | None:

@@ -2,6 +2,8 @@
 // or a digit is only on the way to it. The field that has the focus then has it on the page that comes, too.
 
 const FOCUS = "focus-of-form";
+const focused = sessionStorage.getItem(FOCUS); // on the page before
+sessionStorage.removeItem(FOCUS);
 
 export function applyWhenChosen(form, isMeant = () => true) {
   let byKeys = false;
@@ -33,12 +35,10 @@ export function applyWhenChosen(form, isMeant = () => true) {
   });
 }
 
-// Gives the focus back to the field that had it; whether there was one.
+// Gives the focus back to the field that had it; whether it is one of the form.
 export function focusAgain(form) {
-  const name = sessionStorage.getItem(FOCUS);
-  const field = name && form.elements[name];
-  if (!field) return false;
-  sessionStorage.removeItem(FOCUS);
+  const field = focused && form.elements[focused];
+  if (!field || field.type === "hidden") return false;
   field.focus({ preventScroll: true });
   return true;
 }
