@@ -28,7 +28,11 @@ from tests.test_web_fetch import PUBLIC, Internet, send
 from web.access import Access
 from web.app import create_app
 
-pytestmark = needs_chromium
+pytestmark = [
+    needs_chromium,
+    # werkzeug's server for tests does not close a file whose reader leaves while it is sent
+    pytest.mark.filterwarnings("ignore:Exception ignored in. <_io.FileIO:pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 @pytest.fixture(scope="module")

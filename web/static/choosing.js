@@ -30,8 +30,9 @@ export function applyWhenChosen(form, isMeant = () => true) {
   });
   form.addEventListener("submit", () => (waiting = false));
   window.addEventListener("pageshow", (event) => {
+    if (!event.persisted) return;
     waiting = false;
-    if (event.persisted) form.reset(); // to what is shown, from what led away from it
+    form.reset(); // to what is shown, from what led away from it
   });
 }
 
