@@ -31,13 +31,16 @@ Value = int | float | str
 def values_of(facts: Facts) -> dict[str, Value]:
     """The fields of an image by their names."""
     width, height = facts.width, facts.height
+    latitude, longitude = facts.latitude, facts.longitude
+    if latitude is None or longitude is None:
+        latitude = longitude = _NOWHERE
     return {
         "taken": _UNKNOWN_TIME if facts.taken_at is None else _microseconds(facts.taken_at),
         "width": width,
         "height": height,
-        "side": min(width, height) if width and height else height,
-        "latitude": _NOWHERE if facts.latitude is None else facts.latitude,
-        "longitude": _NOWHERE if facts.longitude is None else facts.longitude,
+        "side": min(width, height) if width and height else 0,
+        "latitude": latitude,
+        "longitude": longitude,
         "format": facts.format if _fits(facts.format) else "",
         "orientation": _orientation(width, height),
     }
