@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import closing
@@ -20,7 +19,7 @@ from search.duplicates import Group, find_duplicates
 from search.errors import CollectionError
 from search.exit_codes import INTERRUPTED, NO, OK
 from search.found_duplicates import FoundDuplicates
-from search.terminal import harmless
+from search.terminal import harmless, write_out
 
 _COLUMNS = ("id", "path", "width", "height", "format", "size_bytes")
 
@@ -36,8 +35,7 @@ def duplicates(arguments: Namespace) -> int:
         without = images - collection.catalog.features.totals().images
     if without and arguments.kind != "identical":
         say.note(f"{without:,} images have no local features, so edits of them are not seen: python -m indexer update")
-    sys.stdout.buffer.write(_told(groups, arguments).encode("utf-8", "surrogateescape"))
-    sys.stdout.flush()
+    write_out(_told(groups, arguments))
     copies = sum(len(group.images) - 1 for group in groups)
     say.note(f"{len(groups):,} groups with {copies:,} images beside the best of each, of {images:,} in all")
     if stop.is_set():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from indexer.report import Limit, Report
 from search.models import MODELS, ModelInfo
-from search.terminal import harmless
+from search.terminal import harmless, write_out
 from search.verify import Findings
 
 if TYPE_CHECKING:
@@ -34,9 +34,7 @@ def note(text: str) -> None:
 
 def result(facts: dict[str, Any], words: str, arguments: Namespace) -> None:
     """The result on stdout; odd bytes of a file name go out as they are, but for control characters among words."""
-    text = json.dumps(facts, indent=2, default=str) if arguments.json else harmless(words, lines=True)
-    sys.stdout.buffer.write((text + "\n").encode("utf-8", "surrogateescape"))
-    sys.stdout.flush()
+    write_out((json.dumps(facts, indent=2, default=str) if arguments.json else harmless(words, lines=True)) + "\n")
 
 
 def report(done: Report) -> str:

@@ -7,12 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
-from pathlib import Path
 
 from watchfiles import Change
 from watchfiles import watch as changes_in
 
 from search.image import SUFFIXES
+from search.paths import identity_of
 from search.tars import SUFFIX
 
 RETRY_S = 5.0
@@ -43,7 +43,7 @@ def _bursts(folders: Sequence[str], stop: threading.Event) -> Iterator[bool]:
     to the place of one that was watched, as with a disk that is there again, it begins anew.
     """
     while not stop.is_set():
-        watched = _places(folders)
+        watched = list(map(identity_of, folders))
         bursts = changes_in(
             *folders,
             watch_filter=_concerns,
@@ -53,21 +53,8 @@ def _bursts(folders: Sequence[str], stop: threading.Event) -> Iterator[bool]:
         )
         for number, burst in enumerate(bursts):
             yield bool(burst) or number == 0
-            if (now := _places(folders)) != watched and None not in now:
+            if (now := list(map(identity_of, folders))) != watched and None not in now:
                 break
-
-
-def _places(folders: Sequence[str]) -> list[tuple[int, int] | None]:
-    """What tells each folder from every other; None where there is none."""
-    return [_place(Path(folder)) for folder in folders]
-
-
-def _place(folder: Path) -> tuple[int, int] | None:
-    try:
-        status = folder.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def _concerns(change: Change, path: str) -> bool:

@@ -15,7 +15,7 @@ from search.exit_codes import ERROR, INTERRUPTED, NO, OK, exit_code, refuse
 from search.prompts import TEMPLATE_SETS, templates_of
 from search.settings import MAX_K, Settings
 from search.tell import Answer, Form, hit_lines, lookup_lines, remarks
-from search.terminal import harmless
+from search.terminal import harmless, write_out
 from search.types import HIDE, RANKINGS, RUNTIMES, SENSITIVE, SHOW, TARGETS, WANTED
 
 if TYPE_CHECKING:
@@ -229,9 +229,7 @@ def _form(arguments: argparse.Namespace) -> Form:
 
 
 def _write(lines: Sequence[str]) -> None:
-    """UTF-8 whatever the locale says; paths go out byte by byte as they are on the disk."""
-    sys.stdout.buffer.write(b"".join(line.encode("utf-8", "surrogateescape") + b"\n" for line in lines))
-    sys.stdout.flush()
+    write_out("".join(f"{line}\n" for line in lines))
 
 
 if __name__ == "__main__":

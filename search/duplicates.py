@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from search.collection import Collection
 from search.compared import COMPARED_FILE, Compared, Pairs, load_compared, save_compared
 from search.index import Ids
 from search.local_features import Features, mirrored, unpacked
-from search.stores import is_url
+from search.paths import identity_of
 from search.types import DUPLICATE_KINDS, DuplicateKind, Root, is_followed
 from search.vector_cells import Ask, in_cells
 
@@ -83,24 +82,15 @@ def _each_once(files: Sequence[ImageFile], roots: Sequence[Root]) -> dict[int, I
     count = Counter(file.digest for file in files)
     names: dict[tuple[int, int], list[ImageFile]] = {}
     for file in files:
-        if file.digest and count[file.digest] > 1 and (place := _place_on_disk(file.path, roots)):
-            names.setdefault(place, []).append(file)
+        if not file.digest or count[file.digest] < 2 or not is_followed(file.path, roots):
+            continue
+        if identity := identity_of(file.path):
+            names.setdefault(identity, []).append(file)
     others: set[int] = set()
     for some in names.values():
         own = min(some, key=lambda file: (os.path.realpath(file.path) != file.path, file.id))
         others |= {file.id for file in some if file is not own}
     return {file.id: file for file in files if file.id not in others}
-
-
-def _place_on_disk(path: str, roots: Sequence[Root]) -> tuple[int, int] | None:
-    """What tells a file from every other on this machine; None in a tar or a store, and where it is gone."""
-    if is_url(path) or not is_followed(path, roots):
-        return None
-    try:
-        status = Path(path).stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def _compared(

@@ -76,13 +76,8 @@ class KeypointIndex:
     def of(cls, records: FeatureRecords, last: Self | None = None) -> Self:
         """The index of all that is kept; `last`, whose cells serve on until there are too few, is changed for it."""
         ids = records.ids()
-        descriptors = records.totals().descriptors
-        bits = _bits(descriptors)
-        if last is not None and last._bits >= bits:
-            made = last
-        else:
-            sample = np.random.default_rng(_SEED).permutation(ids)[: ceil(len(ids) * _TRAINED_BY / max(1, descriptors))]
-            made = cls(_trained(records, np.sort(sample), bits))
+        count = records.totals().descriptors
+        made = last if last is not None and last._bits >= _bits(count) else cls(_trained(records, ids, count))
         held = made.image_ids()
         if len(gone := np.setdiff1d(held, ids)):
             made._index.remove_ids(gone)
@@ -152,9 +147,9 @@ def _bits(descriptors: int) -> int:
     return min(_MOST_BITS, int(np.log2(descriptors / _CELL) / 2))
 
 
-def _trained(records: FeatureRecords, sample: Ids, bits: int) -> Any:
-    """An empty index whose cells and codes suit images like these."""
-    if not bits:
+def _trained(records: FeatureRecords, ids: Ids, descriptors: int) -> Any:
+    """An empty index whose cells and codes suit these images, which have so many descriptors."""
+    if not (bits := _bits(descriptors)):
         return faiss.IndexIDMap(faiss.IndexFlatL2(COMPONENTS))
     quantizer: Any = faiss.MultiIndexQuantizer(COMPONENTS, 2, bits)
     index: Any = faiss.IndexIVFPQ(quantizer, COMPONENTS, 4**bits, _CODE_BYTES, 8)
@@ -162,7 +157,8 @@ def _trained(records: FeatureRecords, sample: Ids, bits: int) -> Any:
     quantizer.this.disown()
     index.quantizer_trains_alone = 1
     index.by_residual = False
-    index.train(np.concatenate([descriptors for _, descriptors in _batches(records, sample)]))
+    sample = np.sort(np.random.default_rng(_SEED).permutation(ids)[: ceil(len(ids) * _TRAINED_BY / descriptors)])
+    index.train(np.concatenate([rows for _, rows in _batches(records, sample)]))
     return index
 
 

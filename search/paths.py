@@ -50,6 +50,17 @@ def entries(folder: str) -> Sequence[AnyEntry]:
         return list(listing)
 
 
+def identity_of(path: str) -> tuple[int, int] | None:
+    """What tells a file or folder from every other on this machine; None in a tar or a store, and where it is gone."""
+    if is_url(path):
+        return None
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 def is_plain_file(path: str) -> bool:
     """Whether the file itself is at the path, so that whoever has the path can open it."""
     return not is_url(path) and tar_of(path) is None

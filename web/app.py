@@ -8,7 +8,6 @@ from typing import Any
 from flask import Flask, g, has_request_context, request
 
 from search.collection import Collection
-from search.settings import Settings
 from search.types import SHOW
 from web import (
     api,
@@ -96,14 +95,9 @@ def create_app(
 
 def _names_for_templates() -> dict[str, Any]:
     library = library_of()
-    shelf = g.get("shelf", library.default)
-    directory = shelf.collection.directory
     return {
         "library": library,
-        "shelf": shelf,
-        "of_shelf": ""
-        if directory.resolve() == Settings.from_environment().collection.resolve()
-        else f" --collection …/{directory.name}",
+        "shelf": g.get("shelf", library.default),
         "asked": Asked(),
         "may_fetch": fetch_of() is not None,
         "places_shown": places.are_shown(),

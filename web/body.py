@@ -13,6 +13,7 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import BadRequest
 
 from search.errors import BadQuery
+from web.params import once
 
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 """The types of a body that is a form; any other is read as JSON."""
@@ -49,12 +50,11 @@ def read_form(
     """
     _refuse_arguments(request, ())
     for given, known in ((request.form, fields), (request.files, files)):
-        for name, values in given.lists():
+        for name in given:
             if name not in known:
                 what = "field" if given is request.form else "file"
                 raise BadQuery(f"unknown {what} {str(name)[:_SHOWN]!r}; there are: {', '.join(known)}")
-            if len(values) > 1 and name not in several:
-                raise BadQuery(f"{name} is given {len(values)} times; give it once")
+        once(given, several)
     return request.form
 
 

@@ -19,6 +19,7 @@ from search.errors import NoTextTower, SearchError
 from search.query import IdTerm
 from search.records import Choices, ImageRecord
 from search.searcher import Searcher
+from search.settings import Settings
 from search.timing import Observe, ignore
 from search.types import TARGETS, EncoderIdentity, Target
 from web.thumbnails import Thumbnails
@@ -46,13 +47,19 @@ _log = logging.getLogger(__name__)
 
 
 class Shelf:
-    """One collection with its name in URLs, its searcher and its thumbnails."""
+    """One collection with its name in URLs, its searcher and its thumbnails.
+
+    `option` is what the command lines have to be told of it: nothing of the default collection.
+    """
 
     def __init__(self, name: str, searcher: Searcher) -> None:
         self.name = name
         self.searcher = searcher
         self.collection = searcher.collection
         self.catalog = searcher.collection.catalog
+        directory = self.collection.directory
+        is_default = directory.resolve() == Settings.from_environment().collection.resolve()
+        self.option = "" if is_default else f" --collection …/{directory.name}"
         self.thumbnails = Thumbnails(self.collection.directory / THUMBNAILS)
         self._sample: tuple[_Version, list[int]] = (_NEVER, [])
         self._choices: tuple[_Version, Choices] = (_NEVER, Choices())

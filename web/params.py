@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from werkzeug.datastructures import MultiDict
 
@@ -28,10 +29,12 @@ _FIELDS = {"from": ("taken", ">="), "to": ("taken", "<="), "min_side": ("side", 
 _SHOWN = 40
 
 
-def once(values: MultiDict[str, str]) -> dict[str, str]:
-    """The arguments of a URL. Raises BadQuery for one that is there twice: nobody can tell which is meant."""
+def once(values: MultiDict[str, Any], but: Sequence[str] = ()) -> dict[str, Any]:
+    """Each value of a URL or a form. Raises BadQuery for one that is there twice, `but` for some: nobody can tell which
+    is meant.
+    """
     for name, several in values.lists():
-        if len(several) > 1:
+        if len(several) > 1 and name not in but:
             raise BadQuery(f"{name[:_SHOWN]} is given {len(several)} times; give it once")
     return values.to_dict()
 

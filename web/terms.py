@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,6 +35,7 @@ MAX_TERMS = 16
 _REFINING = ("k", "target", "collection", "sort", "ranking", "exact", "group", "diverse", "templates", "after")
 _FIELDS = ("terms", "where", "filter", *_REFINING)
 _ARGUMENTS = (*_REFINING, *FILTERS)
+_WITH_WORDS = ("q", *_ARGUMENTS)
 _FILTERS = tuple(name for name in FILTERS if name != "where")
 MAX_URLS = 4
 _SHOWN = 40
@@ -59,16 +60,24 @@ class Query:
     templates: tuple[str, ...] = ()
 
 
-def from_arguments(values: Mapping[str, str], pictures: list[bytes] | None = None) -> Query:
-    """From a URL or a form: `q`, the arguments that `refine` reads, and the files that came with it."""
-    _refuse_strangers(values, ("q", *_ARGUMENTS))
-    terms = _checked(parse_text(read_text(values.get("q", "")), pictures or ()))
-    return refine(terms, {name: value for name, value in values.items() if name != "q"})
+def from_arguments(values: Mapping[str, str]) -> Query:
+    """From a URL: `q`, and the arguments that `refine` reads."""
+    _refuse_strangers(values, _WITH_WORDS)
+    return _in_words(values, ())
 
 
 def refine(terms: list[Term], values: Mapping[str, str], default_k: int = DEFAULT_K) -> Query:
     """A query of `terms` with the `k`, `target`, `collection`, filters, order and `after` of a URL or a form."""
     _refuse_strangers(values, _ARGUMENTS)
+    return _refined(terms, values, default_k)
+
+
+def _in_words(values: Mapping[str, str], pictures: Sequence[bytes]) -> Query:
+    """Of known arguments, and the files that came with them."""
+    return _refined(_checked(parse_text(read_text(values.get("q", "")), pictures)), values, DEFAULT_K)
+
+
+def _refined(terms: list[Term], values: Mapping[str, str], default_k: int) -> Query:
     k = read_number("k", values.get("k"))
     return Query(
         terms=terms,
@@ -95,8 +104,8 @@ def _refuse_strangers(values: Mapping[str, str], names: tuple[str, ...]) -> None
 def from_body(request: Request) -> Query:
     """From JSON or multipart. Raises BadQuery and, for a body of another type, werkzeug's 415."""
     if request.mimetype in FORMS:
-        form = read_form(request, ("q", *_ARGUMENTS), ("image",), several=("image",))
-        return from_arguments(form, [file.read() for file in request.files.getlist("image") if file])
+        form = read_form(request, _WITH_WORDS, ("image",), several=("image",))
+        return _in_words(form, [file.read() for file in request.files.getlist("image") if file])
     body = read_object(request, _FIELDS, '{"terms": [{"text": "a dog"}], "k": 10}')
     terms = body.get("terms")
     if not isinstance(terms, list):
