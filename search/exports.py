@@ -18,7 +18,7 @@ from search.errors import ModelUnavailable
 from search.files import file_digest, replacing, sync_file, sync_folder
 from search.types import PRECISIONS, EncoderIdentity, Precision
 
-EXPORTER = 3
+EXPORTER = 4
 """Counts the ways in which towers were exported; towers of another one are made anew."""
 
 _MANIFEST = "manifest.json"

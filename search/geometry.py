@@ -1,6 +1,9 @@
 """The canonical text of a preprocessing -> a picture's pixels for the image tower, by Pillow alone.
 
-What open_clip and torchvision do to a picture before it becomes a tensor, pixel by pixel, without importing them.
+What open_clip and torchvision do to a picture before it becomes a tensor, without importing them. What lies to
+the left and right of the crop is not computed first: a quarter of the time for a wide picture, and one value in 100,000
+rounded to another level. Tall pictures are left alone, for which Pillow chooses the order of its passes, and so
+their roundings, by what is asked for.
 """
 
 from __future__ import annotations
@@ -13,7 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-Crop = Callable[[Image.Image, int, int], Image.Image]
+Size = tuple[int, int]
+"""Width and height in pixels."""
+
+Corner = Callable[[Size, Size], tuple[int, int]]
+"""The size of a picture, and that of the part in its middle -> where this begins, from the left and the top."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +31,20 @@ class Geometry:
     height: int
     filter: Image.Resampling
     resize: int | None
-    crop: Crop
+    corner: Corner
 
     def __call__(self, image: Image.Image) -> NDArray[np.uint8]:
         """An upright RGB picture as (height, width, 3)."""
-        if self.resize is None:
-            return np.array(_resized(image, (self.width, self.height), self.filter))
-        size = _with_shorter_side(image.size, self.resize)
-        return np.array(self.crop(_resized(image, size, self.filter), self.width, self.height))
+        taken = (self.width, self.height)
+        whole = taken if self.resize is None else _with_shorter_side(image.size, self.resize)
+        left, top = self.corner(whole, taken)
+        if image.size != whole and image.width > image.height:
+            across = image.width / whole[0]
+            seen = (left * across, 0, (left + self.width) * across, image.height)
+            image, left = image.resize((self.width, whole[1]), self.filter, seen), 0
+        elif image.size != whole:
+            image = image.resize(whole, self.filter)
+        return np.array(image.crop((left, top, left + self.width, top + self.height)))
 
 
 def geometry_of(preprocessing: str) -> Geometry:
@@ -48,15 +61,11 @@ def geometry_of(preprocessing: str) -> Geometry:
         height=height,
         filter=Image.Resampling[cfg["interpolation"].upper()],
         resize=cfg.get("resize", width) if crops else None,
-        crop=floor_crop if cfg.get("crop") == "floor" else _center_crop,
+        corner=floor_corner if cfg.get("crop") == "floor" else _rounded_corner,
     )
 
 
-def _resized(image: Image.Image, size: tuple[int, int], resampling: Image.Resampling) -> Image.Image:
-    return image if image.size == size else image.resize(size, resampling)
-
-
-def _with_shorter_side(size: tuple[int, int], shorter: int) -> tuple[int, int]:
+def _with_shorter_side(size: Size, shorter: int) -> Size:
     """torchvision rounds the longer side down."""
     width, height = size
     if width <= height:
@@ -64,13 +73,11 @@ def _with_shorter_side(size: tuple[int, int], shorter: int) -> tuple[int, int]:
     return int(shorter * width / height), shorter
 
 
-def _center_crop(image: Image.Image, width: int, height: int) -> Image.Image:
+def _rounded_corner(whole: Size, taken: Size) -> tuple[int, int]:
     """torchvision's CenterCrop: half a pixel goes to the even side."""
-    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
-    return image.crop((left, top, left + width, top + height))
+    return round((whole[0] - taken[0]) / 2), round((whole[1] - taken[1]) / 2)
 
 
-def floor_crop(image: Image.Image, width: int, height: int) -> Image.Image:
+def floor_corner(whole: Size, taken: Size) -> tuple[int, int]:
     """transformers' crop: half a pixel stays at the far side."""
-    left, top = (image.width - width) // 2, (image.height - height) // 2
-    return image.crop((left, top, left + width, top + height))
+    return (whole[0] - taken[0]) // 2, (whole[1] - taken[1]) // 2

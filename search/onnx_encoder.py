@@ -31,7 +31,9 @@ TEXT_TOWER, IMAGE_TOWER, MERGES, TEXT_ROWS = "text.onnx", "image.onnx", "merges.
 """The files of an export."""
 
 _SLICE = 8
-"""Pictures that a thread takes at a time, where each thread computes on its own."""
+"""Pictures that are computed at once. Of 8 of ViT-B/32 what the layers hand on stays in the caches: 64 at once take an
+eighth longer.
+"""
 
 _SPIN_US = 1_000
 """How long a thread of the text tower stays awake for its next part. At 50 threads fall asleep within the tower: a text
@@ -159,9 +161,7 @@ class OnnxEncoder:
         would change those of another.
         """
         share = max(1, ceil(len(batch) / self._threads))
-        size = IMAGE_BATCH if self._threads == 1 else ceil(share / ceil(share / _SLICE))
-        if self._identity.precision == "int8":
-            size = 1
+        size = 1 if self._identity.precision == "int8" else ceil(share / ceil(share / _SLICE))
         return [np.ascontiguousarray(batch[start : start + size]) for start in range(0, len(batch), size)]
 
     def _gather(self, parts: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:

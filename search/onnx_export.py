@@ -15,6 +15,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from open_clip.tokenizer import SimpleTokenizer
 from torch.nn import functional
 
+from search.attention import attention_in_products
 from search.building import LoadedModel, Towers
 from search.cutting import encode_cut, may_be_cut
 from search.errors import ExportRefused, ModelUnavailable
@@ -31,6 +32,9 @@ LEAST_COSINE = 0.9999
 
 LEAST_COSINE_INT8 = 0.999
 """Between those of a picture in fp32 and in int8, on average."""
+
+MOST_LEVELS = 2
+"""By which a value of a prepared picture may be rounded in another way (see `search/geometry.py`)."""
 
 PICTURES_COMPARED = 16
 
@@ -60,12 +64,11 @@ class _ImageTower(torch.nn.Module):
     def __init__(self, towers: Towers, normalize: Any) -> None:
         super().__init__()
         self.towers = towers
-        self.mean, self.std = (
-            torch.nn.Buffer(torch.tensor(values).view(-1, 1, 1)) for values in (normalize.mean, normalize.std)
-        )
+        mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (normalize.mean, normalize.std))
+        self.gain, self.shift = torch.nn.Buffer(1 / (255 * std)), torch.nn.Buffer(-mean / std)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        image = (pixels.permute(0, 3, 1, 2).float() / 255 - self.mean) / self.std
+        image = pixels.permute(0, 3, 1, 2).float() * self.gain + self.shift
         return functional.normalize(self.towers.encode_image(image), dim=-1)
 
 
@@ -82,13 +85,15 @@ def export_towers(loaded: LoadedModel, folder: Path, *, threads: int) -> dict[st
     context, merges = reference.context, loaded.tokenizer.bpe_ranks
     (folder / MERGES).write_text("\n".join(map(" ".join, merges)), encoding="utf-8")
     pixels = torch.zeros(2, geometry.height, geometry.width, 3, dtype=torch.uint8)
-    with first_token_only(getattr(loaded.towers, "visual", None)):
-        _export(_ImageTower(loaded.towers, loaded.transform.transforms[-1]), pixels, {}, folder / IMAGE_TOWER)
+    image_tower = _ImageTower(loaded.towers, loaded.transform.transforms[-1])
+    with attention_in_products(loaded.towers), first_token_only(getattr(loaded.towers, "visual", None)):
+        _export(image_tower, pixels, {}, folder / IMAGE_TOWER)
     lengths = {1: torch.export.Dim("length", min=2, max=context)} if cut else {}
     tokens = loaded.tokenizer(["a dog in the snow", "two cats"])[:, : min(context, 20) if cut else context]
     raw = folder / "raw"
     raw.mkdir()
-    _export(_TextTower(loaded.towers), tokens, lengths, raw / TEXT_TOWER)
+    with attention_in_products(loaded.towers):
+        _export(_TextTower(loaded.towers), tokens, lengths, raw / TEXT_TOWER)
     optimize(raw / TEXT_TOWER, folder / TEXT_TOWER)
     shutil.rmtree(raw)
     texts = reference.encode_texts(PROBE_TEXTS)
@@ -153,7 +158,8 @@ def _compare(
         raise ExportRefused("its tokenizer cuts texts in another way than CLIP's")
     pictures = probe_pictures()[:PICTURES_COMPARED]
     for picture in pictures:
-        if not np.array_equal(reference.preprocess(picture), exported.preprocess(picture)):
+        expected, prepared = reference.preprocess(picture), exported.preprocess(picture)
+        if expected.shape != prepared.shape or np.abs(expected.astype(np.int16) - prepared).max() > MOST_LEVELS:
             raise ExportRefused("its pictures are prepared in another way")
     for what, rows, others in (
         ("texts", texts, exported.encode_texts(PROBE_TEXTS)),

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from open_clip.transformer import ResidualAttentionBlock, Transformer, VisionTransformer
-from torch.nn import functional
 
 LastStates = Callable[[Transformer, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 """A transformer, states, (n, tokens, width), a mask, (tokens, tokens), and a token of each, (n,) -> what it makes of
@@ -52,22 +51,9 @@ def _one_token(
     block: ResidualAttentionBlock, states: torch.Tensor, one: torch.Tensor, mask: torch.Tensor | None
 ) -> torch.Tensor:
     """What a block makes of `one` of the states, (n, 1, width); the mask is one of (n, heads, 1, tokens)."""
-    seen = one + block.ls_1(_attention(block.attn, block.ln_1(one), block.ln_1(states), mask))
+    told = block.ln_1(states)
+    seen = one + block.ls_1(block.attn(block.ln_1(one), told, told, need_weights=False, attn_mask=mask)[0])
     out: torch.Tensor = seen + block.ls_2(block.mlp(block.ln_2(seen)))
-    return out
-
-
-def _attention(
-    attn: torch.nn.MultiheadAttention, asks: torch.Tensor, told: torch.Tensor, mask: torch.Tensor | None
-) -> torch.Tensor:
-    """torch.nn.MultiheadAttention in operations that are exported for any number of rows."""
-    weights, biases = attn.in_proj_weight.chunk(3), attn.in_proj_bias.chunk(3)
-    query, key, value = (
-        functional.linear(inputs, weight, bias).unflatten(-1, (attn.num_heads, -1)).transpose(1, 2)
-        for inputs, weight, bias in zip((asks, told, told), weights, biases, strict=True)
-    )
-    heads = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-    out: torch.Tensor = attn.out_proj(heads.transpose(1, 2).flatten(2))
     return out
 
 

@@ -15,7 +15,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL.Image import Image
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
-from search.geometry import floor_crop
+from search.geometry import floor_corner
 
 _OURS = ("resize", "crop")
 
@@ -27,7 +27,8 @@ class FloorCrop:
         self.height, self.width = size
 
     def __call__(self, image: Image) -> Image:
-        return floor_crop(image, self.width, self.height)
+        left, top = floor_corner(image.size, (self.width, self.height))
+        return image.crop((left, top, left + self.width, top + self.height))
 
 
 def transform(cfg: dict[str, Any], size: tuple[int, int]) -> Compose:

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+from open_clip.transformer import ResidualAttentionBlock
 from torch.utils.flop_counter import FlopCounterMode
 
+from search.attention import Attention, attention_in_products
 from search.cutting import encode_cut
 from search.pooling import first_token_only, only_end_states, reads_first_token
 from tests.test_checkpoints import TEXT, VISION, tiny_clip
@@ -82,7 +84,7 @@ def test_texts_of_any_length_stay_and_operations_go(changes: dict[str, Any]) -> 
     counters = FlopCounterMode(display=False), FlopCounterMode(display=False)
     with counters[0]:
         every = encode_cut(model, tokens)
-    with counters[1]:
+    with attention_in_products(model), counters[1]:
         last = encode_cut(model, tokens, only_end_states)
     torch.testing.assert_close(every, whole, atol=1e-6, rtol=1e-5)
     torch.testing.assert_close(last, whole, atol=1e-6, rtol=1e-5)
@@ -95,3 +97,17 @@ def test_a_block_of_another_kind_is_computed_whole() -> None:
     model.transformer.resblocks[-1] = _Doubling()
     tokens = torch.tensor([[1, 2, TEXT["vocab_size"] - 1]])
     torch.testing.assert_close(encode_cut(model, tokens, only_end_states), encode_cut(model, tokens), atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("changes", [*POOLED_AT_FIRST, *OTHERS], ids=str)
+def test_attention_in_products_gives_the_same_and_is_given_back(changes: dict[str, Any]) -> None:
+    model: Any = tiny_clip(**changes).eval()
+    pixels, tokens = torch.rand(2, 3, 32, 32), torch.tensor([[1, 2, TEXT["vocab_size"] - 1]])
+    before = [id(module) for module in model.modules()]
+    rows = model.encode_image(pixels), encode_cut(model, tokens)
+    with attention_in_products(model):
+        blocks = [module for module in model.modules() if type(module) is ResidualAttentionBlock]
+        assert blocks and all(type(block.attn) is Attention for block in blocks)
+        others = model.encode_image(pixels), encode_cut(model, tokens)
+    torch.testing.assert_close(others, rows, atol=1e-6, rtol=1e-5)
+    assert [id(module) for module in model.modules()] == before
