@@ -91,8 +91,8 @@ class Bench:
             )
         if not report.encoded:
             raise CollectionError(f"{folder}: no picture is there that can be read")
-        names = ("images_per_second", "seconds", "decode_seconds", "wait_seconds", "encode_seconds", "write_seconds")
-        return {name: getattr(report, name) for name in names}
+        stages = [f"{stage}_seconds" for stage in ("decode", "wait", "encode", "write", "publish")]
+        return {name: getattr(report, name) for name in ("images_per_second", "seconds", *stages)}
 
     @property
     def _directory(self) -> Path:

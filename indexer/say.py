@@ -206,8 +206,8 @@ def bench(facts: dict[str, Any]) -> str:
             f"{name:12} {build['images_per_second']:.1f} images/s, {100 * build['share_of_limit']:.0f} % of the "
             f"{build['limit']:.1f} that matrix products alone would allow",
             f"             of {build['seconds']:.1f} s: encode {build['encode_seconds']:.1f}, waiting for pictures "
-            f"{build['wait_seconds']:.1f}, write {build['write_seconds']:.1f}; decode {build['decode_seconds']:.1f} "
-            "over all threads",
+            f"{build['wait_seconds']:.1f}, write {build['write_seconds']:.1f}, publish "
+            f"{build['publish_seconds']:.1f}; decode {build['decode_seconds']:.1f} over all threads",
         ]
         if "plain_loop" in build:
             lines.append(
