@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from argparse import Namespace
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from indexer.table import Form, Table
 from search.errors import BadQuery
 from search.exit_codes import INTERRUPTED, NO, OK
 from search.prompts import Label
+from search.terminal import stdout
 
 
 def classify(arguments: Namespace) -> int:
@@ -60,4 +60,4 @@ def _classify(
 
 
 def _results(output: Path | None) -> AbstractContextManager[IO[bytes]]:
-    return output.open("ab") if output else nullcontext(sys.stdout.buffer)
+    return output.open("ab") if output else nullcontext(stdout())

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from indexer.classify import Classified
 from search.errors import BadQuery
+from search.terminal import utf8
 
 Form = Literal["words", "csv", "json"]
 
@@ -40,7 +41,7 @@ class Table:
                 by_label = dict(zip(self.labels, values, strict=True))
                 return _json({"path": item.path, "label": label, "probabilities": by_label})
             case "words":
-                return os.fsencode(f"{max(values):.4f}  {label}  {item.path}\n")
+                return utf8(f"{max(values):.4f}  {label}  {item.path}\n")
 
     def _error_line(self, path: str, reason: str) -> bytes:
         match self.form:
@@ -49,7 +50,7 @@ class Table:
             case "json":
                 return _json({"path": path, "error": reason})
             case "words":
-                return os.fsencode(f"error   {reason}  {path}\n")
+                return utf8(f"error   {reason}  {path}\n")
 
     def paths_in(self, file: Path) -> set[str]:
         """The paths in a file that was written before; half a line at its end, left by a kill, is cut off.
@@ -86,7 +87,7 @@ class Table:
             return set()
         if not data.startswith(self.heading):
             return None
-        rows = csv.reader(io.StringIO(os.fsdecode(data[len(self.heading) :]), newline=""))
+        rows = csv.reader(io.StringIO(data[len(self.heading) :].decode("utf-8", "surrogateescape"), newline=""))
         return {row[0] for row in rows}
 
     def _json_paths(self, data: bytes) -> set[str] | None:
@@ -106,7 +107,7 @@ def _begin_alike(one: bytes, other: bytes) -> bool:
 def _csv(values: Sequence[str]) -> bytes:
     text = io.StringIO(newline="")
     csv.writer(text).writerow(values)
-    return os.fsencode(text.getvalue())
+    return utf8(text.getvalue())
 
 
 def _json(values: dict[str, Any]) -> bytes:

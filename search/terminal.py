@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import sys
+from typing import BinaryIO
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -15,7 +17,18 @@ def harmless(words: str, *, lines: bool = False) -> str:
     )
 
 
+def utf8(text: str) -> bytes:
+    """In UTF-8 whatever the locale says; paths come out byte by byte as they are on the disk."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def stdout() -> BinaryIO:
+    """Raises OSError where it is closed."""
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, "stdout is closed; send it to a file or to /dev/null")
+    return sys.stdout.buffer
+
+
 def write_out(text: str) -> None:
-    """On stdout, in UTF-8 whatever the locale says; paths go out byte by byte as they are on the disk."""
-    sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+    stdout().write(utf8(text))
     sys.stdout.flush()

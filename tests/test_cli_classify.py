@@ -184,3 +184,26 @@ def test_a_reader_that_goes_away_ends_the_run_without_a_traceback(folder: Path, 
         told = running.stderr.read().decode()
     assert running.returncode == 130
     assert "Traceback" not in told and "Exception" not in told
+
+
+@pytest.mark.parametrize("form", [[], ["--csv"]], ids=str)
+def test_labels_are_written_whatever_the_locale(
+    folder: Path, tiny_model: Path, tmp_path: Path, form: list[str]
+) -> None:
+    labels = tmp_path / "labels.txt"
+    labels.write_text("Größe\n", encoding="utf-8")
+    words = [sys.executable, "-m", "indexer", "classify", folder, "--labels-file", labels, "--model", tiny_model, *form]
+    plain = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(words, cwd=PROJECT, env=plain, capture_output=True, check=True)
+    assert done.stdout.decode("utf-8", "surrogateescape").count("Größe") >= 3
+
+
+@pytest.mark.parametrize(
+    "words", [["indexer", "models"], ["indexer", "classify", "data/sample", "--labels", "a,b"]], ids=str
+)
+def test_a_closed_stdout_is_told_in_a_line(words: list[str]) -> None:
+    words = [sys.executable, "-m", *words]
+    closed = ["sh", "-c", 'exec "$@" >&-', "sh", *words]
+    done = subprocess.run(closed, cwd=PROJECT, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: stdout is closed; send it to a file")
