@@ -74,7 +74,7 @@ def test_a_browser_is_led_to_the_login_and_back(client: FlaskClient, url: str) -
 
 
 def test_open_without_the_token_is_only_what_shows_nothing(client: FlaskClient) -> None:
-    for url in ("/login", "/static/base.css", "/api/v1/health"):
+    for url in ("/login", f"{client.application.static_url_path}/base.css", "/api/v1/health"):
         with client.get(url) as answer:
             assert answer.status_code == 200
     for answer in (client.get("/login"), client.post("/login", data={"token": "x"}, headers={"Origin": "http://x"})):

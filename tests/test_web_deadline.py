@@ -117,7 +117,7 @@ def test_when_all_threads_are_stuck_the_answer_is_still_given() -> None:
 def test_what_is_in_time_is_answered_as_without_a_limit(collection: Collection, encoder: ColorEncoder) -> None:
     app = create_app([collection], lambda _model: encoder)
     limited = Client(Limited(app.wsgi_app, threads=1))
-    for path in ("/", "/api/v1/images/1", "/static/base.css"):
+    for path in ("/", "/api/v1/images/1", f"{app.static_url_path}/base.css"):
         with Client(app.wsgi_app).get(path) as plain, limited.get(path) as same:
             assert (same.status_code, same.data) == (plain.status_code, plain.data)
             assert sorted(same.headers.keys()) == sorted(plain.headers.keys())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -148,6 +149,19 @@ def test_a_file_that_became_something_else_stays_a_picture_to_browsers(client: F
     assert client.get(found["thumbnail"]).status_code == 404
 
 
+def test_files_of_the_page_are_kept_for_as_long_as_they_are_these(client: FlaskClient) -> None:
+    page = client.get("/").get_data(as_text=True)
+    urls = re.findall(r'(?:href|src)="(/static/[^"]+)"', page)
+    assert len(urls) == 6
+    for url in urls:
+        with client.get(url) as answer:
+            assert answer.headers["Cache-Control"] == media.FOR_GOOD
+    with client.get(f"{client.application.static_url_path}/nothing.css") as answer:
+        assert (answer.status_code, answer.headers["Cache-Control"]) == (404, "private, no-cache")
+    with client.get("/static/0123456789abcdef/base.css") as answer:
+        assert answer.status_code == 404
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -159,10 +173,12 @@ def test_a_file_that_became_something_else_stays_a_picture_to_browsers(client: F
         "/media/uploads/nothing",
         "/static/..%2f..%2fpyproject.toml",
         "/static/../app.py",
+        "{static}/..%2f..%2fpyproject.toml",
+        "{static}/../app.py",
     ],
 )
 def test_nothing_is_served_by_path(client: FlaskClient, path: str) -> None:
-    assert client.get(path).status_code == 404
+    assert client.get(path.format(static=client.application.static_url_path)).status_code == 404
 
 
 def test_a_name_that_no_header_can_hold_is_written_so_that_it_can(

@@ -300,7 +300,7 @@ def test_a_place_of_room_is_kept_for_every_picture(client: FlaskClient) -> None:
 
 
 def test_every_ratio_that_a_tile_may_have_is_in_the_stylesheet(client: FlaskClient) -> None:
-    with client.get("/static/grid.css") as answer:
+    with client.get(f"{client.application.static_url_path}/grid.css") as answer:
         css = answer.get_data(as_text=True)
     rules = [(int(number), float(ratio)) for number, ratio in re.findall(r"\.ratio-(\d+) { --ratio: ([\d.]+); }", css)]
     expected = [(n - NARROWEST, RATIO_STEP**n) for n in range(NARROWEST, WIDEST + 1)]
@@ -349,7 +349,8 @@ def test_text_from_outside_is_never_markup(client: FlaskClient) -> None:
 
 
 def test_every_answer_keeps_to_itself(client: FlaskClient) -> None:
-    for url in ("/", "/search?q=red", "/images/99", "/api/v1/health", "/static/base.css"):
+    static = f"{client.application.static_url_path}/base.css"
+    for url in ("/", "/search?q=red", "/images/99", "/api/v1/health", static):
         with client.get(url) as answer:
             policy = answer.headers["Content-Security-Policy"]
             assert "default-src 'none'" in policy

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
-from flask import Flask, g, has_request_context, request
+from flask import Flask, Response, g, has_request_context, request
 
 from search.collection import Collection
 from search.types import SHOW
@@ -36,6 +39,8 @@ from web.fetch import Fetch
 from web.library import Library, LoadEncoder
 from web.uploads import Uploads
 
+STATIC = Path(__file__).parent / "static"
+
 MAX_UPLOAD_BYTES = 64_000_000
 """Largest body of a request; a longer one gets 413."""
 
@@ -56,7 +61,7 @@ def create_app(
     """
     from web.instruments import Instruments  # the server says before whether its processes count together
 
-    app = Flask(__name__)
+    app = Flask(__name__, static_url_path=f"/static/{_version_of(STATIC)}")
     app.config.update(MAX_CONTENT_LENGTH=MAX_UPLOAD_BYTES)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
@@ -80,6 +85,7 @@ def create_app(
     app.context_processor(_names_for_templates)
     app.url_defaults(_keep_collection)
     app.url_defaults(_keep_sensitive)
+    app.after_request(_keep_static)
     errors.register(app)
     safety.register(app)
     if access.hosts:
@@ -91,6 +97,21 @@ def create_app(
     if access.token is not None:
         auth.register(app, access.token)
     return app
+
+
+def _version_of(folder: Path) -> str:
+    """Changes with the files. It is a part of their paths, so that one that imports another has its version."""
+    digest = hashlib.sha256()
+    for file in sorted(folder.iterdir()):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def _keep_static(response: Response) -> Response:
+    """Browsers keep files whose path has their version, and ask for none of them with the next page."""
+    if request.endpoint == "static" and response.status_code == HTTPStatus.OK:
+        response.headers["Cache-Control"] = media.FOR_GOOD
+    return response
 
 
 def _names_for_templates() -> dict[str, Any]:
