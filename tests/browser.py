@@ -8,6 +8,7 @@ import json
 import os
 import select
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -19,9 +20,10 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from werkzeug.serving import make_server
+from waitress import wasyncore
 
 from search.settings import PROJECT
+from web.connections import Server
 
 CHROMIUM = shutil.which("chromium")
 TIMEOUT_S = 20
@@ -163,10 +165,13 @@ def _pipe() -> tuple[int, int]:
 
 @contextmanager
 def running(app: Flask) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
+    """Its URL, answered by the server that people use."""
+    server = Server(app, listener := socket.create_server(("127.0.0.1", 0)))
+    thread = threading.Thread(target=server.run)
     thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map))
+        thread.join()
+        server.task_dispatcher.shutdown()

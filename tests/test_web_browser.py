@@ -28,11 +28,7 @@ from tests.test_web_fetch import PUBLIC, Internet, send
 from web.access import Access
 from web.app import create_app
 
-pytestmark = [
-    needs_chromium,
-    # werkzeug's server for tests does not close a file whose reader leaves while it is sent
-    pytest.mark.filterwarnings("ignore:Exception ignored in. <_io.FileIO:pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
