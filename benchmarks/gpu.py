@@ -2,9 +2,9 @@
 
     python -m benchmarks.gpu [--device cuda] [--pictures 2048] [--vectors 1000000 10000000] [--batch-sizes 64 256]
 
-Weights are random, pictures are JPEGs of 1024 x 768. Each model encodes them from memory, decoded on the cores or on
-the device, and from files in builds; shares are of the forward pass alone. With `--device cpu` and small numbers the
-script can be tried without a GPU.
+Weights are random, pictures are JPEGs of 1024 x 768. Each model encodes them from memory, decoded and resized on the
+cores, on the device, or one here and one there, and from files in builds; shares are of the forward pass alone, which
+is tried compiled, with CUDA's graphs, too. With `--device cpu` and small numbers the script can be tried without a GPU.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ ARCHITECTURES = ("ViT-B-32", "ViT-L-14", "ViT-L-14-336")
 DIM, K = 512, 10
 QUERIES = (1, 64)
 CHUNK = 100_000
+Tower = Callable[[torch.Tensor], torch.Tensor]
+
 LEAST_S = 1.0
 """How long a call is repeated."""
 
@@ -92,17 +94,19 @@ class Model:
             torch.tensor(v, device=gpu.device).view(-1, 1, 1) for v in (normalize.mean, normalize.std)
         )
 
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+    def forward(self, pixels: torch.Tensor, tower: Tower | None = None) -> torch.Tensor:
         """(n, 3, side, side) uint8 on the device -> (n, dim) there."""
         enabled = self._gpu.device.type == "cuda"
-        with torch.inference_mode(), torch.autocast(self._gpu.device.type, torch.bfloat16, enabled=enabled):
-            rows: torch.Tensor = self._towers.encode_image((pixels.float() / 255 - self._mean) / self._std)
-        return rows
+        with torch.no_grad(), torch.autocast(self._gpu.device.type, torch.bfloat16, enabled=enabled):
+            return (tower or self._towers.encode_image)((pixels.float() / 255 - self._mean) / self._std)
 
-    def forward_rate(self, batch_size: int) -> float:
+    def forward_rate(self, batch_size: int, *, compiled: bool = False) -> float:
         side = self.encoder.side
         pixels = torch.randint(0, 256, (batch_size, 3, side, side), dtype=torch.uint8, device=self._gpu.device)
-        return batch_size / self._gpu.seconds(lambda: self.forward(pixels))
+        tower = self._towers.encode_image
+        if compiled:
+            tower = torch.compile(tower, mode="reduce-overhead")
+        return batch_size / self._gpu.seconds(lambda: self.forward(pixels, tower))
 
     def from_memory(self, files: Sequence[bytes], batch_size: int, workers: int) -> float:
         """Decoded on the cores."""
@@ -116,19 +120,36 @@ class Model:
         rows = sum(map(len, self.encoder.encode_batches(np.stack(some) for some in batches(pixels, batch_size))))
         return rows / (time.perf_counter() - started)
 
+    def resized_on_device(self, files: Sequence[bytes], batch_size: int, workers: int) -> float:
+        """Decoded on the cores."""
+
+        def decoded(data: bytes) -> torch.Tensor:
+            picture = decode_picture(data, max_pixels=MAX_PIXELS, short_side=SCALED * self.encoder.side)
+            return torch.from_numpy(np.array(picture.image)).permute(2, 0, 1)
+
+        started = time.perf_counter()
+        pictures = ahead(decoded, files, workers=workers, look_ahead=batch_size + 2 * workers)
+        for some in batches(pictures, batch_size):
+            self._encode_whole([picture.to(self._gpu.device) for picture in some])
+        return len(files) / (time.perf_counter() - started)
+
     def decoded_on_device(self, files: Sequence[bytes], batch_size: int) -> float:
-        """Decoded, resized and cropped there: its pixels are not quite those of the reference."""
-        side = self.encoder.side
+        """Resized there too."""
         encoded = [torch.frombuffer(bytearray(data), dtype=torch.uint8) for data in files]
         decode_jpeg(encoded[:1], ImageReadMode.RGB, device=str(self._gpu.device))  # what is made once is not counted
         started = time.perf_counter()
         for some in batches(iter(encoded), batch_size):
-            pictures = [
-                functional.resize(picture, [side], functional.InterpolationMode.BICUBIC, antialias=True)
-                for picture in decode_jpeg(some, ImageReadMode.RGB, device=str(self._gpu.device))
-            ]
-            self.forward(torch.stack([functional.center_crop(picture, [side, side]) for picture in pictures])).cpu()
+            self._encode_whole(decode_jpeg(some, ImageReadMode.RGB, device=str(self._gpu.device)))
         return len(files) / (time.perf_counter() - started)
+
+    def _encode_whole(self, pictures: Sequence[torch.Tensor]) -> None:
+        """Resized and cropped on the device: their pixels are not quite those of the reference."""
+        side = self.encoder.side
+        resized = [
+            functional.resize(picture, [side], functional.InterpolationMode.BICUBIC, antialias=True)
+            for picture in pictures
+        ]
+        self.forward(torch.stack([functional.center_crop(picture, [side, side]) for picture in resized])).cpu()
 
     def build(self, folder: Path, directory: Path, options: Options) -> float:
         with closing(Collection.create(directory, self.encoder.identity)) as collection, collection.writing():
@@ -159,8 +180,11 @@ def measure(model: Model, pictures: Path, place: Path, sizes: Sequence[int], wor
     for size in sizes:
         alone = model.forward_rate(size)
         print(f"  batches of {size}: forward {alone:.1f}/s, {alone * model.flops / products:.0%} of the products")
+        compiled = model.forward_rate(size, compiled=True)
+        print(f"    {'forward, compiled':22} {compiled:8.1f}/s, {compiled / alone:.0%} of forward", flush=True)
         ways: dict[str, Callable[[], float]] = {
             "from memory": partial(model.from_memory, files, size, workers),
+            "resized on the device": partial(model.resized_on_device, files, size, workers),
             "decoded on the device": partial(model.decoded_on_device, files, size),
         }
         for keypoints in (0, KEYPOINTS):
