@@ -35,8 +35,7 @@ class Exports:
     @classmethod
     def of(cls, cache: Path, identity: EncoderIdentity) -> Exports:
         """Those of an identity, whatever name the model goes by."""
-        key = hashlib.sha256(f"{EXPORTER} {identity.space.to_json()}".encode()).hexdigest()[:32]
-        return cls(cache / "onnx" / key)
+        return cls(cache / "onnx" / _key(EXPORTER, identity))
 
     def part(self, precision: Precision) -> Path:
         return self.folder / precision
@@ -76,6 +75,11 @@ class Exports:
             return facts
         finally:
             shutil.rmtree(aside, ignore_errors=True)
+
+    def remove_older(self, identity: EncoderIdentity) -> None:
+        """What earlier releases exported of the same identity, which nothing will read again."""
+        for exporter in range(1, EXPORTER):
+            shutil.rmtree(self.folder.with_name(_key(exporter, identity)), ignore_errors=True)
 
     def damage(self, *, forget: bool = False) -> list[str]:
         """The parts that are not as they were written; with `forget` they go, to be exported again."""
@@ -119,6 +123,10 @@ class Exports:
         known = _read_json(self.folder / _SPEEDS) or {}
         known.setdefault(machine, {})[precision] = speeds
         _write_json(self.folder / _SPEEDS, known)
+
+
+def _key(exporter: int, identity: EncoderIdentity) -> str:
+    return hashlib.sha256(f"{exporter} {identity.space.to_json()}".encode()).hexdigest()[:32]
 
 
 def _read_json(file: Path) -> Any:

@@ -50,6 +50,7 @@ def _export(exports: Exports, loaded: LoadedModel, threads: int, tell: Tell) -> 
     except ExportRefused as error:
         exports.refuse(str(error))
         raise
+    exports.remove_older(loaded.identity)
 
 
 def _quantized(exports: Exports, identity: EncoderIdentity, threads: int, tell: Tell) -> Agreement:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from search.errors import ModelUnavailable
-from search.exports import Exports
+from search.exports import EXPORTER, Exports
 from search.types import Agreement, EncoderIdentity
 
 IDENTITY = EncoderIdentity("name", "architecture", "0" * 64, 4, "preprocessing")
@@ -34,6 +34,18 @@ def test_what_was_written_is_there_for_the_same_space_under_any_name(tmp_path: P
     assert exports.facts("int8") is None
     for field, value in {"weights_digest": "1" * 64, "architecture": "b", "preprocessing": "c", "dim": 8}.items():
         assert Exports.of(tmp_path, dataclasses.replace(IDENTITY, **{field: value})).facts("fp32") is None
+
+
+def test_what_older_releases_exported_of_the_same_model_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    another = dataclasses.replace(IDENTITY, weights_digest="1" * 64)
+    for exporter, identity in ((EXPORTER - 1, IDENTITY), (EXPORTER - 1, another), (EXPORTER, IDENTITY)):
+        monkeypatch.setattr("search.exports.EXPORTER", exporter)
+        Exports.of(tmp_path, identity).write("fp32", lambda folder: make(folder, "towers"))
+    Exports.of(tmp_path, IDENTITY).remove_older(IDENTITY)
+    assert Exports.of(tmp_path, IDENTITY).facts("fp32")
+    assert len(list((tmp_path / "onnx").iterdir())) == 2
+    monkeypatch.setattr("search.exports.EXPORTER", EXPORTER - 1)
+    assert Exports.of(tmp_path, another).facts("fp32")
 
 
 @pytest.mark.parametrize("content", ["ol", "", "older"])
