@@ -35,7 +35,13 @@ class Attention(torch.nn.Module):
         need_weights: bool = False,  # noqa: ARG002 (as blocks call it)
         attn_mask: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, None]:
-        """(n, asking, width) and twice (n, told, width) -> (n, asking, width); the mask is added to (asking, told)."""
+        """(n, asking, width) and twice (n, told, width) -> (n, asking, width).
+
+        The mask is added to products of queries and keys: it is one of (asking, told), of (n, 1, asking, told), or, as
+        CoCa's texts have it, of (n x heads, asking, told).
+        """
+        if attn_mask is not None and attn_mask.dim() == 3:
+            attn_mask = attn_mask.unflatten(0, (-1, self._heads))
         asks, keys, values = (
             rows.unflatten(-1, (self._heads, -1)).transpose(1, 2)
             for rows in (self._asks(query), self._keys(key), self._values(value))

@@ -25,12 +25,20 @@ from tests.test_models import needs_online_mode, put_in_cache, serve_hub, unreac
 VISION = {"image_size": 32, "layers": 2, "width": 64, "head_width": 32, "patch_size": 8}
 TEXT = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
 TINY = {"embed_dim": 32, "vision_cfg": VISION, "text_cfg": TEXT}
+COCA: dict[str, Any] = {
+    "custom_text": True,
+    "vision_cfg": {**VISION, "attentional_pool": True, "output_tokens": True},
+    "text_cfg": {**TEXT, "embed_cls": True, "output_tokens": True},
+    "multimodal_cfg": {**TEXT, "dim_head": 16, "attn_pooler_heads": 2},
+}
 
 
 def tiny_clip(**changes: Any) -> torch.nn.Module:
-    """A CLIP of two small transformers with the same random weights every time."""
+    """A CLIP, or a CoCa, of small transformers with the same random weights every time."""
     torch.manual_seed(7)
-    model: torch.nn.Module = open_clip.CLIP(**{**TINY, **changes})
+    cfg = {**TINY, **changes}
+    kind = open_clip.CoCa if cfg.pop("custom_text", False) else open_clip.CLIP
+    model: torch.nn.Module = kind(**cfg)
     return model
 
 
@@ -73,12 +81,7 @@ def test_a_directory_loads_without_a_network_as_open_clip_loads_it(tmp_path: Pat
     [
         {"custom_text": True},
         {"vision_cfg": {"timm_model_name": "test_vit", "timm_pool": "", "timm_proj": "linear", "image_size": 160}},
-        {
-            "custom_text": True,
-            "vision_cfg": {**VISION, "attentional_pool": True, "output_tokens": True},
-            "text_cfg": {**TEXT, "embed_cls": True, "output_tokens": True},
-            "multimodal_cfg": {**TEXT, "dim_head": 16, "attn_pooler_heads": 2},
-        },
+        COCA,
     ],
     ids=["custom text", "timm", "coca"],
 )

@@ -27,7 +27,7 @@ from search.settings import PROJECT
 from search.torch_encoder import TorchEncoder
 from search.trial import machine
 from search.types import Agreement
-from tests.test_checkpoints import TEXT, save_tiny_clip
+from tests.test_checkpoints import COCA, TEXT, save_tiny_clip
 from tests.test_encoder import TEXTS, pictures
 
 BATCHES = [1, 2, 3, 7, 9]
@@ -258,8 +258,9 @@ def test_a_model_that_is_not_exported_stays_on_pytorch(tmp_path: Path) -> None:
     [
         ({"vision_cfg": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 16, "patch_size": None}}, True),
         ({"text_cfg": {**TEXT, "pool_type": "last"}}, False),
+        (COCA, False),
     ],
-    ids=["ResNet", "text tower of another kind"],
+    ids=["ResNet", "text tower of another kind", "CoCa"],
 )
 def test_other_architectures_are_exported_too(tmp_path: Path, changes: dict[str, Any], cut: bool) -> None:
     folder = save_tiny_clip(tmp_path / "tiny", **changes)

@@ -99,6 +99,17 @@ def test_a_block_of_another_kind_is_computed_whole() -> None:
     torch.testing.assert_close(encode_cut(model, tokens, only_end_states), encode_cut(model, tokens), atol=0, rtol=0)
 
 
+@pytest.mark.parametrize("shape", [None, (5, 7), (12, 5, 7)], ids=str)
+def test_attention_is_that_of_pytorch(shape: tuple[int, ...] | None) -> None:
+    attn = torch.nn.MultiheadAttention(16, 4, batch_first=True).eval()
+    asks, keys, values = torch.rand(3, 5, 16), torch.rand(3, 7, 16), torch.rand(3, 7, 16)
+    mask = None if shape is None else torch.rand(shape).log()
+    torch.nn.init.normal_(attn.in_proj_bias)
+    expected = attn(asks, keys, values, need_weights=False, attn_mask=mask)[0]
+    found = Attention(attn)(asks, keys, values, attn_mask=mask)[0]
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
+
+
 @pytest.mark.parametrize("changes", [*POOLED_AT_FIRST, *OTHERS], ids=str)
 def test_attention_in_products_gives_the_same_and_is_given_back(changes: dict[str, Any]) -> None:
     model: Any = tiny_clip(**changes).eval()
