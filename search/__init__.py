@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from search.errors import SearchError
     from search.filters import Filter
     from search.paging import Page
+    from search.query import IdTerm, ImageTerm, TextTerm, VectorTerm
     from search.searcher import Searcher
     from search.types import EncoderIdentity, Facts, Hit
 
@@ -32,9 +33,13 @@ _MODULES = {
     "Facts": "search.types",
     "Filter": "search.filters",
     "Hit": "search.types",
+    "IdTerm": "search.query",
+    "ImageTerm": "search.query",
     "Page": "search.paging",
     "SearchError": "search.errors",
     "Searcher": "search.searcher",
+    "TextTerm": "search.query",
+    "VectorTerm": "search.query",
     "load_encoder": "search.encoder",
 }
 
@@ -45,9 +50,13 @@ __all__ = [
     "Facts",
     "Filter",
     "Hit",
+    "IdTerm",
+    "ImageTerm",
     "Page",
     "SearchError",
     "Searcher",
+    "TextTerm",
+    "VectorTerm",
     "load_encoder",
 ]
 

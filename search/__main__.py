@@ -179,7 +179,7 @@ def _searched(arguments: argparse.Namespace, settings: Settings) -> Answer:
         if not found.hits and not any(len(collection.index(target)) for target in targets):
             _note(f"{directory} holds no {' and no '.join(targets)} yet")
         elif not found.hits and not where.show_sensitive and any(map(collection.catalog.tags.hidden, targets)):
-            _note("what has a sensitive tag is left out; --sensitive show takes it in")
+            _note("what has a sensitive tag is left out; --sensitive show would look through it too")
         tags = collection.catalog.tags.of([hit.image_id for hit in found.hits], found.state)
         return Answer(found.hits, tags, found.matched, found.length)
 

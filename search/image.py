@@ -127,7 +127,9 @@ def _refusing(name: str, max_pixels: int) -> Iterator[None]:
         yield
     except Image.DecompressionBombError as error:  # a frame inside the file, larger than its header says
         limit = _mega(max_pixels)
-        raise BadPicture(f"a frame over the limit of {limit} megapixels; raise it with --max-megapixels") from error
+        raise BadPicture(
+            f"a frame over the limit of {limit} megapixels; a build takes it with --max-megapixels"
+        ) from error
     except PILLOW_ERRORS as error:
         raise BadPicture(f"broken {name}: {reason_of(error)}") from error
 
@@ -184,7 +186,7 @@ def _check_pixels(width: int, height: int, max_pixels: int) -> None:
         raise BadPicture(f"{width} x {height} has no pixels")
     if width * height > max_pixels:
         size = f"{width} x {height} = {_mega(width * height)} megapixels"
-        raise BadPicture(f"{size}, over the limit of {_mega(max_pixels)}; raise it with --max-megapixels")
+        raise BadPicture(f"{size}, over the limit of {_mega(max_pixels)}; a build takes it with --max-megapixels")
 
 
 def _check_icon(data: bytes, max_pixels: int) -> None:

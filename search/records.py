@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from search.changes import StoredVector
+from search.settings import MAX_PIXELS
 from search.types import Facts, Root
 
 DECODER = "the decoder of"
@@ -56,6 +57,11 @@ class Tag(NamedTuple):
 class ImageRecord(NamedTuple):
     path: str
     facts: Facts
+
+    @property
+    def max_pixels(self) -> int:
+        """The limit for its picture: that of the build which took it in may have been higher."""
+        return max(MAX_PIXELS, self.facts.width * self.facts.height)
 
 
 class StoredRow(NamedTuple):

@@ -16,7 +16,7 @@ from search.image import decode_picture, digest_of
 from search.local_features import LONGEST, Features, mirrored, query_features, record_of, unpacked
 from search.paths import may_ask, read_file
 from search.records import ImageRecord
-from search.settings import KEYPOINTS, MAX_PIXELS
+from search.settings import KEYPOINTS
 
 Digest = Callable[[], bytes | None]
 """That of an image's file, asked for where it is needed."""
@@ -161,6 +161,6 @@ def _original(row: ImageRecord, digest: Digest, short_side: int | None) -> Image
     try:
         if not (expected := digest()) or digest_of(data := read_file(row.path)) != expected:
             return None
-        return decode_picture(data, max_pixels=MAX_PIXELS, short_side=short_side).image
+        return decode_picture(data, max_pixels=row.max_pixels, short_side=short_side).image
     except BadPicture:
         return None

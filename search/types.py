@@ -76,6 +76,11 @@ class Facts:
     longitude: float | None = None
     caption: str | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values: None for what nobody knows, `taken_at` in ISO 8601."""
+        known = {"width": self.width or None, "height": self.height or None, "format": self.format or None}
+        return {**dataclasses.asdict(self), **known, "taken_at": self.taken_at and self.taken_at.isoformat()}
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
@@ -235,9 +240,7 @@ class Hit:
         return Path(self.location)
 
     def to_dict(self) -> dict[str, Any]:
-        """The hit as JSON values; `taken_at` in ISO 8601."""
-        values = dataclasses.asdict(self)
+        """The hit as JSON values."""
+        values = {**dataclasses.asdict(self), "facts": self.facts.to_dict()}
         values["path"] = values.pop("location")
-        taken_at = self.facts.taken_at
-        values["facts"]["taken_at"] = taken_at.isoformat() if taken_at else None
         return values

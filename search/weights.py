@@ -79,7 +79,10 @@ def _read(path: Path) -> Any:
         return read_torchscript(path)
     # Given a name, torch goes by how it ends.
     with path.open("rb") as file:
-        return torch.load(file, map_location="cpu", weights_only=True)
+        try:
+            return torch.load(file, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:  # whose words advise to trust the file
+            raise ValueError("it is no pickle of tensors alone, and what asks for more is refused") from error
 
 
 def _unwrapped(content: Any) -> State:

@@ -233,12 +233,12 @@ def test_the_pixel_limit_names_size_limit_and_option(format_: str) -> None:
     image = quarters(256, 256)
     assert decoded(encoded(image, format_), max_pixels=256 * 256).image.size == (256, 256)
     message = refusal(encoded(image, format_), max_pixels=50_000)
-    assert message == "256 x 256 = 0.065536 megapixels, over the limit of 0.05; raise it with --max-megapixels"
+    assert message == "256 x 256 = 0.065536 megapixels, over the limit of 0.05; a build takes it with --max-megapixels"
 
 
 def test_a_bomb_is_refused_by_its_header() -> None:
     message = refusal(png_header(60_000, 60_000), max_pixels=128_000_000)
-    assert message == "60000 x 60000 = 3600 megapixels, over the limit of 128; raise it with --max-megapixels"
+    assert message == "60000 x 60000 = 3600 megapixels, over the limit of 128; a build takes it with --max-megapixels"
 
 
 def test_an_icon_is_refused_by_the_picture_inside() -> None:

@@ -104,6 +104,8 @@ def test_a_page_knows_the_length_of_the_longest_text(
     fits = searcher.page([TextTerm("a red wall here")]).length
     assert fits == TextLength(tokens=6, context=6)
     assert not fits.truncated
+    in_a_template = searcher.page([TextTerm("a red wall here")], templates=["{}", "a photo of {}"]).length
+    assert in_a_template == TextLength(tokens=9, context=6)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from search.collection import Collection
 from search.errors import BadPicture, BadQuery, EncoderMismatch
 from search.query import IdTerm, TextTerm
 from search.searcher import Searcher
-from search.types import EncoderIdentity
+from search.types import EncoderIdentity, Facts
 from tests.colors import COLORS, ColorEncoder
 from tests.conftest import Build, paint
 
@@ -96,6 +97,11 @@ def test_k_out_of_range_is_refused_with_the_range(searcher: Searcher, k: int) ->
         searcher.by_text("red", k=k)
 
 
+def test_what_cannot_be_looked_for_is_refused_with_what_can(searcher: Searcher) -> None:
+    with pytest.raises(BadQuery, match="target is 'both'; choose one of images, texts"):
+        searcher.by_text("red", target="both")  # type: ignore[arg-type]
+
+
 def test_k_beyond_the_collection_gives_all_of_it(searcher: Searcher) -> None:
     assert len(searcher.by_text("red", k=1000)) == 3
 
@@ -153,3 +159,8 @@ def test_a_query_picture_is_turned_upright_like_an_indexed_one(searcher: Searche
     wide.transpose(Image.Transpose.ROTATE_270).save(turned, "PNG", exif=exif)
     assert searcher.by_image(turned.getvalue())[0].score == pytest.approx(1.0, abs=1e-3)
     assert searcher.by_image(turned.getvalue())[0].path.name == "wide.png"
+
+
+def test_facts_that_nobody_knows_are_null(searcher: Searcher) -> None:
+    hit = replace(searcher.by_text("red")[0], facts=Facts(0, 0, ""))
+    assert set(hit.to_dict()["facts"].values()) == {None}

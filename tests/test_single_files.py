@@ -158,6 +158,13 @@ def test_a_file_that_holds_no_weights_is_one_error(tmp_path: Path, hub: Hub, con
         find_checkpoint(str(tmp_path / "weights.pt"), hub=hub)
 
 
+def test_a_pickle_of_more_than_tensors_is_refused_without_advice_to_trust_it(tmp_path: Path, hub: Hub) -> None:
+    torch.save({"weights": Path("x")}, tmp_path / "weights.pt")
+    with pytest.raises(ModelUnavailable, match="what asks for more is refused") as refused:
+        find_checkpoint(str(tmp_path / "weights.pt"), hub=hub)
+    assert "weights_only" not in str(refused.value)
+
+
 def test_an_index_that_points_out_of_its_folder_is_refused(tmp_path: Path) -> None:
     index = tmp_path / "model.safetensors.index.json"
     index.write_text('{"weight_map": {"a": "../elsewhere.safetensors"}}')

@@ -494,6 +494,9 @@ def test_what_a_form_holds_and_nobody_reads_is_refused(
     [
         ("search?q=red&q=blue", "q is given 2 times"),
         ("images/1/similar?k=1&k=2", "k is given 2 times"),
+        ("images/1?collection=a&collection=b", "collection is given 2 times"),
+        ("images/1?colection=a", "unknown argument 'colection'; there are: collection"),
+        ("collections?k=1", "unknown argument 'k'; there are none"),
         ("images/1/texts?target=images", "here it is texts"),
     ],
 )
@@ -501,6 +504,15 @@ def test_arguments_that_contradict_are_refused(client: FlaskClient, path: str, t
     answer = client.get(f"/api/v1/{path}")
     assert error_of(answer) == (400, "bad_query")
     assert told in answer.get_json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "body", ['{"k": 1, "terms": [{"text": "red"}], "k": 2}', '{"terms": [{"text": "a", "text": "b"}]}']
+)
+def test_a_field_that_is_there_twice_is_refused(client: FlaskClient, body: str) -> None:
+    answer = client.post("/api/v1/search", data=body, content_type="application/json")
+    assert error_of(answer) == (400, "bad_query")
+    assert "is given 2 times; give it once" in answer.get_json()["error"]["message"]
 
 
 def test_arguments_beside_a_json_body_are_refused(client: FlaskClient) -> None:

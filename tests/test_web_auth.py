@@ -88,6 +88,12 @@ def test_open_without_the_token_is_only_what_shows_nothing(client: FlaskClient) 
             assert answer.status_code in (303, 401), rule
 
 
+@pytest.mark.parametrize("path", ["/metrics", "/api/v1/status", "/api/v1/search?q=red"])
+def test_programs_are_told_that_a_token_is_asked_for(client: FlaskClient, path: str) -> None:
+    answer = client.get(path)
+    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+
+
 def test_a_wrong_token_is_told_on_the_same_page(client: FlaskClient) -> None:
     answer = client.post("/login", data={"token": "wrong", "next": "/status"})
     assert answer.status_code == 403

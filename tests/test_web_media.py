@@ -53,6 +53,13 @@ def test_an_original_is_sent_as_it_is(client: FlaskClient, photos: Path) -> None
         assert "sandbox" in answer.headers["Content-Security-Policy"]
 
 
+def test_what_a_build_took_in_over_the_limit_is_shown(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.records.MAX_PIXELS", 100)
+    for name, link in (("red.png", "thumbnail"), ("magenta.tiff", "original")):
+        with client.get(links(client, name)[link]) as answer:
+            assert answer.status_code == 200
+
+
 def test_an_original_that_browsers_do_not_show_becomes_a_jpeg(client: FlaskClient) -> None:
     with client.get(links(client, "magenta.tiff")["original"]) as answer:
         assert answer.mimetype == "image/jpeg"

@@ -13,8 +13,8 @@ from search.types import Hit
 from web.current import choose_shelf, library_of
 from web.library import Shelf
 from web.links import Links
-from web.params import once
-from web.present import Tile, facts_to_dict, model_name, size_of, tile_of, tiles_of_hits
+from web.params import once, refuse_strangers
+from web.present import Tile, model_name, size_of, tile_of, tiles_of_hits
 from web.terms import Query, from_arguments, from_body, refine
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
@@ -34,7 +34,8 @@ def search_by_terms() -> dict[str, Any]:
 
 @blueprint.get("/images/<int:image_id>")
 def image(image_id: int) -> dict[str, Any]:
-    shelf = _shelf()
+    refuse_strangers(asked := once(request.args), ("collection",))
+    shelf = choose_shelf(asked.get("collection"))
     tile = tile_of(shelf, image_id)
     return {
         "collection": shelf.name,
@@ -52,6 +53,7 @@ def similar(image_id: int) -> dict[str, Any]:
 
 @blueprint.get("/collections")
 def collections() -> dict[str, Any]:
+    refuse_strangers(request.args, ())
     library = library_of()
     return {"default": library.default.name, "collections": [_collection(shelf) for shelf in library.shelves.values()]}
 
@@ -69,10 +71,6 @@ def ready() -> dict[str, Any]:
     if not library.ready:
         raise ServiceUnavailable("the models are not loaded yet")
     return {"status": "ok", "generations": {name: _generation(shelf) for name, shelf in library.shelves.items()}}
-
-
-def _shelf() -> Shelf:
-    return choose_shelf(request.args.get("collection"))
 
 
 def answer(query: Query) -> dict[str, Any]:
@@ -127,7 +125,7 @@ def image_to_dict(tile: Tile, links: Links) -> dict[str, Any]:
         "id": tile.id,
         "name": tile.name,
         "path": tile.path,
-        "facts": facts_to_dict(tile.facts),
+        "facts": tile.facts.to_dict(),
         "tags": [tag._asdict() for tag in tile.tags],
         "links": links.of(tile),
     }

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, g, has_request_context, request
+from flask.json.provider import DefaultJSONProvider
 
 from search.collection import Collection
 from search.types import SHOW
@@ -34,6 +35,7 @@ from web import (
 )
 from web.access import EVERYONE, Access
 from web.asked import Asked
+from web.body import unrepeated
 from web.current import fetch_of, library_of
 from web.fetch import Fetch
 from web.library import Library, LoadEncoder
@@ -63,7 +65,7 @@ def create_app(
 
     app = Flask(__name__, static_url_path=f"/static/{_version_of(STATIC)}")
     app.config.update(MAX_CONTENT_LENGTH=MAX_UPLOAD_BYTES)
-    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.json = _Json(app)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     instruments = Instruments()
     instruments.register(app)
@@ -97,6 +99,13 @@ def create_app(
     if access.token is not None:
         auth.register(app, access.token)
     return app
+
+
+class _Json(DefaultJSONProvider):
+    sort_keys = False
+
+    def loads(self, s: str | bytes, **options: Any) -> Any:
+        return super().loads(s, object_pairs_hook=unrepeated, **options)
 
 
 def _version_of(folder: Path) -> str:

@@ -81,7 +81,7 @@ def leave() -> ResponseReturnValue:
 def _ask_for_the_token() -> ResponseReturnValue | None:
     if request.endpoint in _OPEN or is_known():
         return None
-    if request.path.startswith("/api/"):
+    if request.path.startswith("/api/") or request.endpoint == "metrics":
         raise Unauthorized(
             "this server asks for a token; send it in the header Authorization: Bearer TOKEN",
             www_authenticate=WWWAuthenticate("bearer"),

@@ -41,6 +41,16 @@ def read_object(
     return body
 
 
+def unrepeated(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object. Raises BadQuery for a field that is there twice: nobody can tell which is meant."""
+    body = dict(fields)
+    if len(body) < len(fields):
+        names = [name for name, _ in fields]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BadQuery(f"{twice[:_SHOWN]} is given {names.count(twice)} times; give it once")
+    return body
+
+
 def read_form(
     request: Request, fields: tuple[str, ...], files: tuple[str, ...], *, several: tuple[str, ...] = ()
 ) -> MultiDict[str, str]:

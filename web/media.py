@@ -13,7 +13,6 @@ from search.errors import BadPicture, UnreadFile
 from search.image import decode_picture
 from search.paths import is_plain_file, read_file, stamp_of
 from search.records import ImageRecord
-from search.settings import MAX_PIXELS
 from search.thumbnail import thumbnail as shrink
 from search.types import is_followed
 from web import places
@@ -113,7 +112,7 @@ def _as_it_is(record: ImageRecord, mimetype: str) -> Response:
 
 def _converted(record: ImageRecord) -> Response:
     with making:
-        picture = decode_picture(read_file(record.path), max_pixels=MAX_PIXELS)
+        picture = decode_picture(read_file(record.path), max_pixels=record.max_pixels)
         data = shrink(picture.image, CONVERTED_PIXELS, encoding="JPEG")
     name = f"{Path(_safe_name(record.path)).stem}.jpg"
     return send_file(io.BytesIO(data), mimetype="image/jpeg", download_name=name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -37,6 +37,14 @@ def once(values: MultiDict[str, Any], but: Sequence[str] = ()) -> dict[str, Any]
         if len(several) > 1 and name not in but:
             raise BadQuery(f"{name[:_SHOWN]} is given {len(several)} times; give it once")
     return values.to_dict()
+
+
+def refuse_strangers(values: Iterable[str], names: Sequence[str]) -> None:
+    """Raise BadQuery for an argument that has none of these names."""
+    if strangers := [name for name in values if name not in names]:
+        name = str(strangers[0])  # werkzeug calls a part of a form without a name None
+        known = f"there are: {', '.join(names)}" if names else "there are none"
+        raise BadQuery(f"unknown argument {name[:_SHOWN]!r}; {known}")
 
 
 def read_text(text: str) -> str:

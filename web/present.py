@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import PurePath
-from typing import Any
 
 from search.paths import stamp_of
 from search.records import ImageRecord, State, Tag
@@ -150,20 +149,6 @@ def model_name(identity: EncoderIdentity) -> str:
     """The model's name; of a local folder its last part."""
     path = PurePath(identity.model)
     return path.name if path.is_absolute() else identity.model
-
-
-def facts_to_dict(facts: Facts) -> dict[str, Any]:
-    return {
-        "width": facts.width or None,
-        "height": facts.height or None,
-        "format": facts.format or None,
-        "taken_at": facts.taken_at.isoformat() if facts.taken_at else None,
-        "camera": facts.camera,
-        "lens": facts.lens,
-        "latitude": facts.latitude,
-        "longitude": facts.longitude,
-        "caption": facts.caption,
-    }
 
 
 def size_of(path: str) -> int | None:

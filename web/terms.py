@@ -28,6 +28,7 @@ from web.params import (
     read_target,
     read_text,
     read_yes_or_no,
+    refuse_strangers,
 )
 
 DEFAULT_K = 10
@@ -62,13 +63,13 @@ class Query:
 
 def from_arguments(values: Mapping[str, str]) -> Query:
     """From a URL: `q`, and the arguments that `refine` reads."""
-    _refuse_strangers(values, _WITH_WORDS)
+    refuse_strangers(values, _WITH_WORDS)
     return _in_words(values, ())
 
 
 def refine(terms: list[Term], values: Mapping[str, str], default_k: int = DEFAULT_K) -> Query:
     """A query of `terms` with the `k`, `target`, `collection`, filters, order and `after` of a URL or a form."""
-    _refuse_strangers(values, _ARGUMENTS)
+    refuse_strangers(values, _ARGUMENTS)
     return _refined(terms, values, default_k)
 
 
@@ -93,12 +94,6 @@ def _refined(terms: list[Term], values: Mapping[str, str], default_k: int) -> Qu
         diverse=read_yes_or_no("diverse", values.get("diverse")),
         templates=_templates(values.get("templates", "")),
     )
-
-
-def _refuse_strangers(values: Mapping[str, str], names: tuple[str, ...]) -> None:
-    if strangers := [name for name in values if name not in names]:
-        name = str(strangers[0])  # werkzeug calls a part of a form without a name None
-        raise BadQuery(f"unknown argument {name[:_SHOWN]!r}; there are: {', '.join(names)}")
 
 
 def from_body(request: Request) -> Query:

@@ -14,7 +14,6 @@ from search.image import SCALED, decode_picture
 from search.paths import read_file
 from search.records import ImageRecord
 from search.seals import with_checksum, without_checksum
-from search.settings import MAX_PIXELS
 from search.thumbnail import thumbnail
 
 SIZES = (448, 1280, 2048)
@@ -77,7 +76,7 @@ def render(record: ImageRecord, size: int) -> bytes:
     with making:
         sides = record.facts.width, record.facts.height
         short_side = max(1, SCALED * size * min(sides) // max(sides)) if all(sides) else None
-        picture = decode_picture(read_file(record.path), max_pixels=MAX_PIXELS, short_side=short_side)
+        picture = decode_picture(read_file(record.path), max_pixels=record.max_pixels, short_side=short_side)
         return thumbnail(picture.image, size)
 
 
