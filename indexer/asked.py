@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 from argparse import Namespace
@@ -45,7 +46,8 @@ def root_of(folder: str, arguments: Namespace) -> Root:
     if not is_folder(path) and not is_tar(path):
         if not exists(path):
             raise CollectionError(f"{folder} does not exist")
-        raise CollectionError(f"{folder} is a file; name its folder, or a tar file, or list it in --files-from")
+        instead = ", or list it in --files-from" if hasattr(arguments, "files_from") else ""
+        raise CollectionError(f"{folder} is a file; name its folder, or a tar file{instead}")
     return Root(path, tuple(_rule(glob, path) for glob in arguments.exclude), arguments.include_hidden)
 
 
@@ -66,7 +68,8 @@ def files_of(arguments: Namespace) -> frozenset[str] | None:
         named = sys.stdin.buffer.read() if arguments.files_from == "-" else Path(arguments.files_from).read_bytes()
     except OSError as error:
         raise CollectionError(f"{arguments.files_from} cannot be read: {error.strerror}") from error
-    names = (os.fsdecode(line.rstrip(b"\r")) for line in named.split(b"\n"))
+    lines = named.removeprefix(codecs.BOM_UTF8).split(b"\n")
+    names = (os.fsdecode(line.rstrip(b"\r")) for line in lines)
     paths = frozenset(absolute(name) for name in names if name)
     for url in {path.partition("://")[0]: path for path in paths if is_url(path)}.values():
         require_store(url)

@@ -51,7 +51,8 @@ def files_in(folder: Path) -> Files:
 
 
 def is_set(folder: Path) -> bool:
-    return (folder / "img_emb").is_dir()
+    """Whether a part of an embedding set is there; empty folders are what an export that was stopped leaves."""
+    return any(_numbered(folder, part) for part in _PARTS)
 
 
 def shards_in(folder: Path) -> list[Files]:

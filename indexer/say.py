@@ -147,7 +147,8 @@ def findings(found: Findings) -> str:
     if found.bad_vectors:
         lines.append(
             f"{len(found.bad_vectors)} images have a vector that is damaged or no unit vector, "
-            f"first id:{found.bad_vectors[0]}; verify --repair takes them out and update embeds them again"
+            f"first id:{found.bad_vectors[0]}; verify --repair takes them out; update embeds them again "
+            "where their folder is followed, others are to be imported again"
         )
     if found.bad_features:
         lines.append(
@@ -158,7 +159,10 @@ def findings(found: Findings) -> str:
     lines += [f"{line}; verify --repair takes them away, and they are exported again" for line in found.exports]
     lines += [f"missing: {path}" for path in found.missing_files[:SHOWN]] + _more(found.missing_files)
     if found.missing_files:
-        lines.append(f"{len(found.missing_files)} files are missing; update takes them out of the collection")
+        lines.append(
+            f"{len(found.missing_files)} files are missing; update takes them out of the collection, "
+            "but for those whose folder or tar is not there at all: remove does that"
+        )
     return "\n".join(lines)
 
 

@@ -18,7 +18,7 @@ from indexer.layouts import Files, files_in, is_set, shards_in
 from indexer.opening import Tell, identity_of
 from indexer.signals import stop_on_signals
 from indexer.transfer import check, dim_of, import_files, said_identity
-from indexer.transfer_options import CLIP_RETRIEVAL
+from indexer.transfer_options import CLIP_RETRIEVAL, OWN
 from search.collection import Collection
 from search.errors import BadImport
 from search.exit_codes import INTERRUPTED, OK
@@ -59,6 +59,8 @@ def _snapshot(arguments: Namespace) -> int:
     """Without waiting for a build, which may go on meanwhile."""
     if not arguments.folder:
         raise BadImport("name the folder that the snapshot is written to")
+    if _named(arguments) or arguments.layout != OWN:
+        raise BadImport("--snapshot writes the whole catalog; give the folder alone")
     with closing(Collection.open(arguments.collection)) as collection:
         counts = take_snapshot(collection, arguments.folder)
     words = f"{counts['images']:,} images and {counts['texts']:,} captions, and all else, are in {arguments.folder}"
@@ -67,6 +69,8 @@ def _snapshot(arguments: Namespace) -> int:
 
 
 def _restore(arguments: Namespace) -> int:
+    if _named(arguments) or arguments.model or arguments.catalog:
+        raise BadImport(f"{arguments.folder} is a snapshot, which says all of its collection; give --collection alone")
     with closing(restore_snapshot(arguments.folder, arguments.collection)) as collection:
         counts = collection.catalog.counts()
     words = f"{counts['images']:,} images and {counts['texts']:,} captions are in {arguments.collection} as they were"

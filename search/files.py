@@ -41,13 +41,13 @@ def replacing(file: Path) -> Iterator[Path]:
     aside = file.with_name(f"{file.name}.new")
     try:
         yield aside
+        sync_file(aside)
+        aside.replace(file)
     except BaseException as error:
         if isinstance(error, OSError) and error.errno and not error.filename:
             error.filename = str(file)  # writes do not say of what
         aside.unlink(missing_ok=True)
         raise
-    sync_file(aside)
-    aside.replace(file)
     sync_folder(file.parent)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +19,10 @@ from search.sqlite import copy
 from search.types import IndexPolicy
 
 MANIFEST = "snapshot.json"
+
+_DIGITS = 12
+_OF_A_SNAPSHOT = re.compile(rf"catalog-[0-9a-f]{{{_DIGITS}}}\.sqlite")
+"""The names of its catalogs, of which a killed run may leave one. Catalogs of other names are somebody else's."""
 
 
 def is_snapshot(folder: Path) -> bool:
@@ -36,18 +41,22 @@ def take_snapshot(collection: Collection, folder: Path) -> dict[str, int]:
     make_folder(folder)
     aside = folder / "catalog.new"
     aside.unlink(missing_ok=True)
-    copy(place, aside)
-    with closing(Catalog.open(aside)) as catalog:
-        counts = catalog.counts()
-    digest, taken = file_digest(aside), {name: counts[name] for name in ("images", "texts")}
-    file = folder / f"catalog-{digest[:12]}.sqlite"
-    with replacing(file) as new:
-        aside.replace(new)
+    try:
+        copy(place, aside)
+        with closing(Catalog.open(aside)) as catalog:
+            counts = catalog.counts()
+        digest, taken = file_digest(aside), {name: counts[name] for name in ("images", "texts")}
+        file = folder / f"catalog-{digest[:_DIGITS]}.sqlite"
+        with replacing(file) as new:
+            aside.replace(new)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
     with replacing(folder / MANIFEST) as manifest:
         manifest.write_text(json.dumps({"file": file.name, "sha256": digest, **taken}, indent=1), encoding="utf-8")
-    for older in folder.glob("catalog-*.sqlite"):
-        if older != file:
-            older.unlink()
+    for other in folder.iterdir():
+        if _OF_A_SNAPSHOT.fullmatch(other.name) and other != file:
+            other.unlink()
     return taken
 
 
@@ -59,21 +68,27 @@ def restore_snapshot(folder: Path, directory: Path) -> Collection:
     manifest = _manifest(folder)
     if directory.exists() and any(directory.iterdir()):
         raise CollectionError(f"{directory} is not empty: a snapshot becomes a new collection, name another directory")
-    aside = directory.with_name(f"{directory.name}.new")
+    aside = directory.with_name(f".{directory.name}.restoring")  # what a killed restore left goes
     shutil.rmtree(aside, ignore_errors=True)
     make_folder(aside)
-    with replacing(aside / CATALOG_FILE) as place:
-        shutil.copyfile(folder / manifest["file"], place)
-        if file_digest(place) != manifest["sha256"]:
-            raise BadImport(f"{folder / manifest['file']} is damaged: its digest is not that of {MANIFEST}")
-    made = Collection.open(aside)
-    with made.writing():
-        _forget_server(made)
-        made.publish()
-    made.close()
-    aside.replace(directory)
+    try:
+        _copy_catalog(folder / manifest["file"], manifest["sha256"], aside)
+        with closing(Collection.open(aside)) as made, made.writing():
+            _forget_server(made)
+            made.publish()
+        aside.replace(directory)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
     sync_folder(directory.parent)
     return Collection.open(directory)
+
+
+def _copy_catalog(file: Path, digest: str, directory: Path) -> None:
+    with replacing(directory / CATALOG_FILE) as place:
+        shutil.copyfile(file, place)
+        if file_digest(place) != digest:
+            raise BadImport(f"{file} is damaged: its digest is not that of {MANIFEST}")
 
 
 def _forget_server(copy_of: Collection) -> None:

@@ -159,5 +159,8 @@ def test_a_set_reads_as_clip_retrieval_reads_one(
     assert np.allclose(np.linalg.norm(np.delete(texts, without, axis=0).astype(float), axis=1), 1, atol=1e-3)
     assert main(words) == 2
     assert "holds an embedding set already" in capsys.readouterr().err
+    for file in out.glob("*/*"):
+        file.unlink()
+    assert main(words) == 0, "empty folders are what an export that was stopped leaves"
     assert main([*words[:1], *words[2:]]) == 2
     assert "give the folder alone" in capsys.readouterr().err

@@ -135,7 +135,51 @@ def test_a_damaged_snapshot_is_refused_and_leaves_nothing(
         file.write_bytes({"flipped": bytes(data), "cut": bytes(data[:-1])}.get(content, content.encode()))
     with pytest.raises(BadImport, match=says):
         restore_snapshot(tmp_path / "backup", tmp_path / "restored")
-    assert not Collection.exists(tmp_path / "restored")
+    assert sorted(file.name for file in tmp_path.iterdir() if "restor" in file.name) == []
+
+
+def test_what_lies_beside_a_snapshot_or_a_collection_stays(filled: Collection, tmp_path: Path) -> None:
+    others = [tmp_path / "backup" / name for name in ("catalog-2023.sqlite", "catalog-schema-0003.sqlite", "a.txt")]
+    others += [tmp_path / "restored.new" / "letter.txt"]
+    for file in others:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("precious")
+    take_snapshot(filled, tmp_path / "backup")
+    with closing(restore_snapshot(tmp_path / "backup", tmp_path / "restored")) as restored:
+        assert restored.catalog.counts()["images"] == 3
+    assert [file.read_text() for file in others] == ["precious"] * len(others)
+
+
+@pytest.mark.parametrize("at", ["copy", "file_digest"])
+def test_a_snapshot_that_is_interrupted_leaves_nothing(
+    filled: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    def interrupted(*files: Path) -> None:
+        files[-1].touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"search.snapshot.{at}", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        take_snapshot(filled, tmp_path / "backup")
+    assert list((tmp_path / "backup").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["export", "{backup}", "--snapshot", "--layout", "clip-retrieval"], "--snapshot writes the whole catalog"),
+        (["export", "{backup}", "--snapshot", "--rows", "rows.json"], "--snapshot writes the whole catalog"),
+        (["import", "{backup}", "--model", "bundled"], "is a snapshot, which says all of its collection"),
+    ],
+    ids=str,
+)
+def test_options_that_a_snapshot_does_not_take_are_refused(
+    filled: Collection, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], told: str
+) -> None:
+    take_snapshot(filled, tmp_path / "backup")
+    given = [word.format(backup=tmp_path / "backup") for word in words]
+    assert main([*given, "--collection", str(filled.directory)]) == 2
+    assert told in capsys.readouterr().err
 
 
 def test_a_snapshot_overwrites_no_collection(filled: Collection, tmp_path: Path) -> None:
