@@ -115,7 +115,7 @@ def test_a_list_is_a_file_too_and_stands_alone(
     tmp_path: Path, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
-    (tmp_path / "list").write_text("0.jpg\nbelow/../1.jpg\n")
+    (tmp_path / "list").write_text("\ufeff0.jpg\nbelow/../1.jpg\n", encoding="utf-8")
     assert run("build", "--files-from", str(tmp_path / "list"))["new"] == 2
     for words in ([], [str(folder), "--files-from", "-"]):
         with pytest.raises(SystemExit):
