@@ -116,15 +116,17 @@ def _listing(file: BinaryIO, tar: str) -> Listing:
     key = (tar, status.st_ino, status.st_size, status.st_mtime_ns)
     with _one_lister:
         if (known := _listings.get(key)) is None:
-            known = _listings[key] = _listed(file, status.st_mtime_ns)
+            known = _listings[key] = _listed(file, status)
             if len(_listings) > _KEPT:
                 _listings.popitem(last=False)
         _listings.move_to_end(key)
         return known
 
 
-def _listed(file: BinaryIO, mtime_ns: int) -> Listing:
+def _listed(file: BinaryIO, status: os.stat_result) -> Listing:
+    """A member that the end of a damaged file cuts off is none of those that can be read."""
     members: dict[str, Member] = {}
+    problem = None
     try:
         with tarfile.open(fileobj=file, mode="r:") as tar:
             while (info := tar.next()) is not None:
@@ -135,10 +137,13 @@ def _listed(file: BinaryIO, mtime_ns: int) -> Listing:
                     members[name] = Member(info.offset_data, info.size)
             file.seek(tar.offset)
             if file.read(_BLOCK_BYTES).strip(b"\0"):  # it takes a damaged header for the end
-                return Listing(members, mtime_ns, f"a damaged tar file, of which {len(members):,} files can be read")
+                problem = "a header is damaged"
     except (tarfile.TarError, ValueError, OverflowError) as error:
-        return Listing(members, mtime_ns, f"not a whole tar file, {len(members):,} files can be read: {error}")
-    return Listing(members, mtime_ns)
+        problem = str(error)
+    whole = {name: one for name, one in members.items() if one.offset + one.size_bytes <= status.st_size}
+    if problem or len(whole) < len(members):
+        problem = f"not a whole tar file, {len(whole):,} files can be read: {problem or 'it ends within one'}"
+    return Listing(whole, status.st_mtime_ns, problem)
 
 
 def _is_plain(name: str) -> bool:
