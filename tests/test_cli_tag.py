@@ -138,5 +138,5 @@ def test_a_search_is_narrowed_by_tags_and_shows_sensitive_ones_when_asked(
     (tmp_path / "all.csv").write_text("name,prompts,threshold,sensitive\none,the same,0.4,yes\ntwo,the same,0.4,\n")
     assert run("tag", "--labels-file", tmp_path / "all.csv")[0] == 0
     assert search_main(place) == 1
-    assert "--sensitive show takes it in" in capsys.readouterr().err
+    assert "--sensitive show would look through it too" in capsys.readouterr().err
     assert len(found("--sensitive", "show")) == 2
