@@ -73,6 +73,11 @@ class Embedder:
         with timed("encode", self._observe):
             return encoder.encode_texts(texts)
 
+    def longest(self, texts: Sequence[str], templates: Sequence[str]) -> TextLength | None:
+        """How long the longest of all is, in `templates` where there are any; None of no texts."""
+        given = [one for text in texts for one in _in_templates(text, templates)]
+        return max(self.lengths(given), key=lambda length: length.tokens) if given else None
+
     def lengths(self, texts: Sequence[str]) -> list[TextLength]:
         """How long each text is for the tower; what is beyond its context is not read."""
         encoder = self.encoder
@@ -97,7 +102,7 @@ class Embedder:
         return vector
 
     def _embed_text(self, text: str, templates: Sequence[str]) -> NDArray[np.float32]:
-        rows = self.embed_texts(prompts(text, templates) if templates and text.strip() else [text])
+        rows = self.embed_texts(_in_templates(text, templates))
         return unit(rows.mean(axis=0)) if templates else _only(rows)
 
     def _embed_image(self, data: bytes, source: Path | bytes) -> NDArray[np.float32]:
@@ -116,6 +121,11 @@ class Embedder:
         if vector.shape != (dim,):
             raise BadQuery(f"the vector has the shape {vector.shape}; this collection takes ({dim},)")
         return unit(vector)
+
+
+def _in_templates(text: str, templates: Sequence[str]) -> list[str]:
+    """What the tower is given of a text."""
+    return prompts(text, templates) if templates and text.strip() else [text]
 
 
 def _decode(data: bytes, source: Path | bytes, short_side: int) -> Image:

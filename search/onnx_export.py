@@ -85,14 +85,13 @@ def export_towers(loaded: LoadedModel, folder: Path, *, threads: int) -> dict[st
     context, merges = reference.context, loaded.tokenizer.bpe_ranks
     (folder / MERGES).write_text("\n".join(map(" ".join, merges)), encoding="utf-8")
     pixels = torch.zeros(2, geometry.height, geometry.width, 3, dtype=torch.uint8)
-    image_tower = _ImageTower(loaded.towers, loaded.transform.transforms[-1])
-    with attention_in_products(loaded.towers), first_token_only(getattr(loaded.towers, "visual", None)):
-        _export(image_tower, pixels, {}, folder / IMAGE_TOWER)
     lengths = {1: torch.export.Dim("length", min=2, max=context)} if cut else {}
     tokens = loaded.tokenizer(["a dog in the snow", "two cats"])[:, : min(context, 20) if cut else context]
     raw = folder / "raw"
     raw.mkdir()
     with attention_in_products(loaded.towers):
+        with first_token_only(getattr(loaded.towers, "visual", None)):
+            _export(_ImageTower(loaded.towers, loaded.transform.transforms[-1]), pixels, {}, folder / IMAGE_TOWER)
         _export(_TextTower(loaded.towers), tokens, lengths, raw / TEXT_TOWER)
     optimize(raw / TEXT_TOWER, folder / TEXT_TOWER)
     shutil.rmtree(raw)

@@ -27,7 +27,9 @@ def end_states(transformer: Transformer, states: torch.Tensor, mask: torch.Tenso
 def only_end_states(
     transformer: Transformer, states: torch.Tensor, mask: torch.Tensor, ends: torch.Tensor
 ) -> torch.Tensor:
-    """Satisfies LastStates, computing of the last block these alone, where it is as open_clip's are."""
+    """Satisfies LastStates, computing of the last block these alone, where it is as open_clip's are. Within
+    `attention_in_products`: PyTorch's own attention takes no mask for each text.
+    """
     if not _has_plain_end(transformer):
         return end_states(transformer, states, mask, ends)
     *blocks, last = transformer.resblocks

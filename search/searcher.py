@@ -23,14 +23,13 @@ from search.filters import Filter
 from search.hits import hit_of
 from search.index import VectorIndex, Vectors
 from search.paging import Order, Page, Ranked, Sort, in_time, is_match
-from search.prompts import prompts
 from search.query import IdTerm, ImageTerm, Term, TextTerm, VectorTerm, checked, unit
 from search.ranking import Cursor, Neighbour, candidates, ranked
 from search.records import State
 from search.selectivity import Planner
 from search.settings import MAX_K
 from search.timing import Observe, ignore, timed
-from search.types import TARGETS, Hit, Ranking, Target, TextLength
+from search.types import TARGETS, Hit, Ranking, Target
 
 if TYPE_CHECKING:
     from search.encoder import Encoder
@@ -141,7 +140,8 @@ class Searcher:
         with _TURNS:
             found, more = self._paged(asked, order, k, where, after)
         hits = [hit for hit, _ in found]
-        return Page(hits, more, None if after else is_match(hits), self._longest(terms, templates), asked.live[1])
+        length = self.embedder.longest([term.text for term in terms if isinstance(term, TextTerm)], templates)
+        return Page(hits, more, None if after else is_match(hits), length, asked.live[1])
 
     def _paged(
         self, asked: _Asked, order: Order, k: int, where: Filter, after: Cursor | None
@@ -159,13 +159,6 @@ class Searcher:
             found = self._following(asked, k + 1, after, where)
             more = Cursor((after.seen if after else 0) + k, found[k - 1][0].id) if len(found) > k else None
         return self._strong(asked, found[:k]), more
-
-    def _longest(self, terms: Sequence[Term], templates: Sequence[str]) -> TextLength | None:
-        """Of what the tower is given of the texts, so in templates where there are any."""
-        texts = [term.text for term in terms if isinstance(term, TextTerm)]
-        if templates:
-            texts = [prompt for text in texts for prompt in prompts(text, templates)]
-        return max(self.embedder.lengths(texts), key=lambda length: length.tokens) if texts else None
 
     def _ask(
         self,

@@ -49,9 +49,8 @@ def take_snapshot(collection: Collection, folder: Path) -> dict[str, int]:
         file = folder / f"catalog-{digest[:_DIGITS]}.sqlite"
         with replacing(file) as new:
             aside.replace(new)
-    except BaseException:
+    finally:
         aside.unlink(missing_ok=True)
-        raise
     with replacing(folder / MANIFEST) as manifest:
         manifest.write_text(json.dumps({"file": file.name, "sha256": digest, **taken}, indent=1), encoding="utf-8")
     for other in folder.iterdir():
@@ -77,9 +76,8 @@ def restore_snapshot(folder: Path, directory: Path) -> Collection:
             _forget_server(made)
             made.publish()
         aside.replace(directory)
-    except BaseException:
+    finally:
         shutil.rmtree(aside, ignore_errors=True)
-        raise
     sync_folder(directory.parent)
     return Collection.open(directory)
 

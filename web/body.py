@@ -13,7 +13,7 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import BadRequest
 
 from search.errors import BadQuery
-from web.params import once
+from web.params import once, refuse_strangers
 
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 """The types of a body that is a form; any other is read as JSON."""
@@ -36,19 +36,13 @@ def read_object(
         raise BadQuery(f"the body is no JSON; give an object like {example}") from None
     if not isinstance(body, dict):
         raise BadQuery(f"the body is a JSON object like {example}")
-    if strangers := [name for name in body if name not in fields]:
-        raise BadQuery(f"unknown field {strangers[0][:_SHOWN]!r}; there are: {', '.join(fields)}")
+    refuse_strangers(body, fields, "field")
     return body
 
 
 def unrepeated(fields: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object. Raises BadQuery for a field that is there twice: nobody can tell which is meant."""
-    body = dict(fields)
-    if len(body) < len(fields):
-        names = [name for name, _ in fields]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise BadQuery(f"{twice[:_SHOWN]} is given {names.count(twice)} times; give it once")
-    return body
+    """A JSON object. Raises BadQuery for a field that is there twice."""
+    return once(MultiDict(fields))
 
 
 def read_form(
@@ -59,11 +53,8 @@ def read_form(
     Raises BadQuery.
     """
     _refuse_arguments(request, ())
-    for given, known in ((request.form, fields), (request.files, files)):
-        for name in given:
-            if name not in known:
-                what = "field" if given is request.form else "file"
-                raise BadQuery(f"unknown {what} {str(name)[:_SHOWN]!r}; there are: {', '.join(known)}")
+    for given, known, what in ((request.form, fields, "field"), (request.files, files, "file")):
+        refuse_strangers(given, known, what)
         once(given, several)
     return request.form
 

@@ -39,12 +39,12 @@ def once(values: MultiDict[str, Any], but: Sequence[str] = ()) -> dict[str, Any]
     return values.to_dict()
 
 
-def refuse_strangers(values: Iterable[str], names: Sequence[str]) -> None:
-    """Raise BadQuery for an argument that has none of these names."""
+def refuse_strangers(values: Iterable[str], names: Sequence[str], what: str = "argument") -> None:
+    """Raise BadQuery for an argument, or `what` it is, that has none of these names."""
     if strangers := [name for name in values if name not in names]:
         name = str(strangers[0])  # werkzeug calls a part of a form without a name None
         known = f"there are: {', '.join(names)}" if names else "there are none"
-        raise BadQuery(f"unknown argument {name[:_SHOWN]!r}; {known}")
+        raise BadQuery(f"unknown {what} {name[:_SHOWN]!r}; {known}")
 
 
 def read_text(text: str) -> str:
