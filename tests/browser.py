@@ -31,10 +31,17 @@ SHOTS = PROJECT / "build" / "screenshots"
 
 needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="no chromium here; on Debian: apt-get install chromium")
 
+LEFT = "Inspected target navigated or closed"
+"""Chromium's answer to a command that a navigation overtakes."""
+
 PIPED = (
     "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execv(sys.argv[3], sys.argv[3:])"
 )
 """Chromium reads commands from descriptor 3 and writes to 4."""
+
+
+class LeftError(Exception):
+    """The page that was asked is gone: another one took its place before it answered."""
 
 
 class Browser:
@@ -84,6 +91,8 @@ class Browser:
         os.write(self._commands, json.dumps(message).encode() + b"\0")
         while (answer := self._read()).get("id") != self._sent:
             self._note(answer)
+        if LEFT in answer.get("error", {}).get("message", ""):
+            raise LeftError
         assert "result" in answer, answer
         return answer["result"]
 
@@ -94,11 +103,17 @@ class Browser:
         return answer["result"].get("value")
 
     def wait(self, condition: str) -> None:
-        """Return when an expression in the page is true."""
+        """Return when an expression in the page is true, which may be the page after this one."""
         end = time.monotonic() + TIMEOUT_S
-        while not self.run(f"document.readyState === 'complete' && !!({condition})"):
+        while not self._holds(f"document.readyState === 'complete' && !!({condition})"):
             assert time.monotonic() < end, f"never true: {condition} on {self.run('location.href')}"
             time.sleep(0.02)
+
+    def _holds(self, condition: str) -> bool:
+        try:
+            return bool(self.run(condition))
+        except LeftError:
+            return False
 
     def open(self, url: str) -> None:
         self.send("Page.navigate", url=url)

@@ -20,7 +20,7 @@ from indexer.cli import main
 from search.collection import Collection
 from search.prompts import Label
 from search.vocabulary import make_vocabulary
-from tests.browser import Browser, needs_chromium, running
+from tests.browser import Browser, LeftError, needs_chromium, running
 from tests.colors import COLORS, ColorEncoder
 from tests.conftest import Build, build_from
 from tests.test_web_api import picture
@@ -364,6 +364,14 @@ def test_duplicates_are_reviewed_at_any_width(browser: Browser, copies: str, wid
     assert browser.run("document.documentElement.scrollWidth") <= width
     browser.shoot(f"duplicates-{scheme}-{width}")
     assert browser.problems == []
+
+
+def test_a_page_that_was_left_says_so(browser: Browser, site: str) -> None:
+    """So that a wait may outlive it: Chromium answers what it was asked of that page with an error."""
+    browser.open(f"{site}/search?q=red")
+    with pytest.raises(LeftError):
+        browser.run(f"location.href = '{site}/search?q=green', new Promise(() => {{}})")
+    browser.wait("location.search === '?q=green'")
 
 
 DETAILS = "document.querySelector('.filters')"
