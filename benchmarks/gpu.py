@@ -88,7 +88,7 @@ class Model:
         self.flops = PlainLoop(str(folder)).flops()
         loaded = build_model(find_checkpoint(str(folder)))
         normalize = loaded.transform.transforms[-1]
-        self.encoder = TorchEncoder(loaded, gpu.device)
+        self.encoder = TorchEncoder(loaded, gpu.device, quick=True)
         self._towers: Any = loaded.towers
         self._mean, self._std = (
             torch.tensor(v, device=gpu.device).view(-1, 1, 1) for v in (normalize.mean, normalize.std)

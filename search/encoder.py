@@ -68,7 +68,7 @@ class Encoder(Protocol):
 def load_encoder(
     model: str, *, device: str = "auto", models: Path | None = None, hub: Hub | None = None
 ) -> TorchEncoder:
-    """The reference encoder of a model's name (see `find_checkpoint`) on "auto", "cpu", "cuda" or "cuda:N".
+    """The encoder in PyTorch of a model's name (see `find_checkpoint`) on "auto", "cpu", "cuda" or "cuda:N".
 
     `models` is the folder in which bare names are looked for. Raises ModelUnavailable. `search.loader` has the encoders
     that are faster on a CPU.
@@ -78,7 +78,8 @@ def load_encoder(
     from search.torch_encoder import TorchEncoder, pick_device
 
     where = pick_device(device)
-    return TorchEncoder(build_model(find_checkpoint(model, models=models, hub=hub)), where)
+    loaded = build_model(find_checkpoint(model, models=models, hub=hub))
+    return TorchEncoder(loaded, where, quick=where.type != "cpu")
 
 
 def finite(rows: NDArray[np.float32], identity: EncoderIdentity) -> NDArray[np.float32]:

@@ -1,9 +1,6 @@
-"""The canonical text of a preprocessing -> a picture's pixels for the image tower, by Pillow alone.
+"""The canonical text of a preprocessing -> a picture's pixels for the image tower.
 
-What open_clip and torchvision do to a picture before it becomes a tensor, without importing them. What lies to
-the left and right of the crop is not computed first: a quarter of the time for a wide picture, and one value in 100,000
-rounded to another level. Tall pictures are left alone, for which Pillow chooses the order of its passes, and so
-their roundings, by what is asked for.
+What open_clip and torchvision do to a picture before it becomes a tensor, without importing them.
 """
 
 from __future__ import annotations
@@ -38,13 +35,12 @@ class Geometry:
         taken = (self.width, self.height)
         whole = taken if self.resize is None else _with_shorter_side(image.size, self.resize)
         left, top = self.corner(whole, taken)
-        if image.size != whole and image.width > image.height:
-            across = image.width / whole[0]
-            seen = (left * across, 0, (left + self.width) * across, image.height)
-            image, left = image.resize((self.width, whole[1]), self.filter, seen), 0
-        elif image.size != whole:
-            image = image.resize(whole, self.filter)
-        return np.array(image.crop((left, top, left + self.width, top + self.height)))
+        part = (left, top, left + self.width, top + self.height)
+        if image.size == whole:
+            return np.array(image.crop(part))
+        from search.resizing import resized  # a query in words needs none of it
+
+        return resized(image, whole, part, self.filter)
 
 
 def geometry_of(preprocessing: str) -> Geometry:

@@ -6,6 +6,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from search.cutting import cut_to_longest
 from search.encoder import IMAGE_BATCH, TEXT_BATCH, finite
 from search.errors import ModelUnavailable
 from search.fitting import FittingBatches
+from search.geometry import Geometry, geometry_of
 from search.tokens import Tokens
 from search.types import EncoderIdentity, Logits
 
@@ -53,9 +55,13 @@ class _Running:
 
 
 class TorchEncoder:
-    """The reference encoder: open_clip's towers in PyTorch, fp32 on a CPU, bf16 or fp16 autocast on CUDA."""
+    """The reference encoder: open_clip's towers in PyTorch, fp32 on a CPU, bf16 or fp16 autocast on CUDA.
 
-    def __init__(self, loaded: LoadedModel, device: torch.device) -> None:
+    If `quick`, `search.geometry` prepares pictures where it knows how, no longer bit for bit as open_clip does: a GPU
+    waits for the cores that do so.
+    """
+
+    def __init__(self, loaded: LoadedModel, device: torch.device, *, quick: bool = False) -> None:
         self._identity = loaded.identity
         self._logits = _logits_of(loaded.towers)
         self._towers = loaded.towers.to(device)
@@ -64,7 +70,8 @@ class TorchEncoder:
         self._device = device
         self._uploads = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._half = _half_precision(device)
-        *self._geometry, _, normalize = loaded.transform.transforms
+        *steps, _, normalize = loaded.transform.transforms
+        self._prepare = (quick and _geometry_of(loaded.identity)) or partial(_in_steps, steps)
         self._side: int = max(self.preprocess(Pictures.new("RGB", (1, 1))).shape)
         self._mean, self._std = (torch.tensor(v, device=device).view(-1, 1, 1) for v in (normalize.mean, normalize.std))
         self._images = FittingBatches(self._encode_pixels, torch.OutOfMemoryError)
@@ -97,11 +104,8 @@ class TorchEncoder:
         return self._tokens.reads(texts)
 
     def preprocess(self, image: Image) -> NDArray[np.uint8]:
-        """Resized and cropped by open_clip's own steps up to the tensor; (height, width, 3)."""
-        picture: Any = image
-        for step in self._geometry:
-            picture = step(picture)
-        return np.array(picture, dtype=np.uint8)
+        """Resized and cropped by open_clip's own steps up to the tensor, or quickly; (height, width, 3)."""
+        return self._prepare(image)
 
     def encode_batches(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.float32]]:
         pixels = (torch.from_numpy(np.require(batch, np.uint8, ("C", "W"))) for batch in batches)
@@ -172,6 +176,19 @@ class TorchEncoder:
         compute.wait_stream(self._uploads)
         on_device.record_stream(compute)
         return on_device
+
+
+def _geometry_of(identity: EncoderIdentity) -> Geometry | None:
+    try:
+        return geometry_of(identity.preprocessing)
+    except ValueError:
+        return None
+
+
+def _in_steps(steps: Sequence[Callable[[Any], Any]], picture: Any) -> NDArray[np.uint8]:
+    for step in steps:
+        picture = step(picture)
+    return np.array(picture, dtype=np.uint8)
 
 
 def _half_precision(device: torch.device) -> torch.dtype | None:

@@ -17,11 +17,14 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torchvision.transforms import Normalize
 
+from search.building import build_model
+from search.checkpoints import find_checkpoint
 from search.encoder import IMAGE_BATCH, TEXT_BATCH, Encoder, load_encoder
 from search.errors import ModelUnavailable
 from search.fitting import FittingBatches
 from search.loader import cuda_available
 from search.models import WEIGHTS_FILES, Hub
+from search.onnx_export import MOST_LEVELS
 from search.settings import PROJECT
 from search.torch_encoder import TorchEncoder, pick_device
 from tests.test_checkpoints import save_tiny_clip
@@ -93,6 +96,20 @@ def test_preprocessing_is_bit_equal_to_open_clip_in_every_resize_mode(
         expected = preprocess(picture).permute(1, 2, 0).mul(255).round().to(torch.uint8)
         np.testing.assert_array_equal(pixels, expected.numpy())
     np.testing.assert_allclose(encoder.encode_images(pictures()), reference_images(folder, pictures()), atol=1e-5)
+
+
+@pytest.mark.parametrize("resize_mode", ["shortest", "longest"])
+def test_a_quick_encoder_prepares_pictures_to_a_level_or_two(tmp_path: Path, resize_mode: str) -> None:
+    """As on a GPU. What `search.geometry` cannot do goes by open_clip's own steps."""
+    folder = save_tiny_clip(tmp_path / "tiny", preprocess_cfg={"resize_mode": resize_mode})
+    loaded = build_model(find_checkpoint(str(folder)))
+    exact, quick = (TorchEncoder(loaded, torch.device("cpu"), quick=quick) for quick in (False, True))
+    rng = np.random.default_rng(5)
+    images = [Image.fromarray(rng.integers(0, 256, (h, w, 3), np.uint8)) for h, w in ((90, 200), (200, 90), (60, 61))]
+    apart = [np.abs(quick.preprocess(image).astype(int) - exact.preprocess(image)) for image in images]
+    assert np.max(apart) <= MOST_LEVELS
+    assert np.any(apart) == (resize_mode == "shortest")
+    assert np.einsum("nd,nd->n", quick.encode_images(images), exact.encode_images(images)).min() > 0.99999
 
 
 def test_a_tower_that_is_not_square_gets_pixels_of_its_shape(tmp_path: Path) -> None:

@@ -114,6 +114,7 @@ HOMES = {
     "watchfiles": {"indexer/watch.py"},
     "cv2": {"search/local_features.py", "search/alignment.py"},
     "rawpy": {"search/raw.py"},
+    "cykooz_resizer": {"search/resizing.py"},
     "pillow_heif": {"search/signatures.py"},
 }
 """Library -> the files, or folders, that may import it."""

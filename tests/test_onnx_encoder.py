@@ -91,9 +91,12 @@ def test_pictures_have_the_vectors_of_the_reference(
 ) -> None:
     encoder = open_exported(exports, reference.identity, threads=2, **options)
     images = pictures(count)
-    for image in images:
-        np.testing.assert_allclose(encoder.preprocess(image), reference.preprocess(image).astype(int), atol=MOST_LEVELS)
-    np.testing.assert_allclose(encoder.encode_images(images), reference.encode_images(images), atol=1e-5)
+    pixels = [encoder.preprocess(image) for image in images]
+    for image, prepared in zip(images, pixels, strict=True):
+        np.testing.assert_allclose(prepared, reference.preprocess(image).astype(int), atol=MOST_LEVELS)
+    rows = encoder.encode_images(images)
+    np.testing.assert_allclose(rows, *reference.encode_batches([np.stack(pixels)]), atol=1e-5)
+    assert np.einsum("nd,nd->n", rows, reference.encode_images(images)).min() > 0.99999
 
 
 @pytest.mark.parametrize("texts", [[text] for text in TEXTS] + [TEXTS, ["a photo of a dog", "a dog"]], ids=repr)
