@@ -13,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+MOST_TIMES = 32
+"""How often the longer side of a picture has the shorter one, as far as models are shown it."""
+
 Size = tuple[int, int]
 """Width and height in pixels."""
 
@@ -32,8 +35,10 @@ class Geometry:
 
     def __call__(self, image: Image.Image) -> NDArray[np.uint8]:
         """An upright RGB picture as (height, width, 3)."""
-        taken = (self.width, self.height)
-        whole = taken if self.resize is None else _with_shorter_side(image.size, self.resize)
+        taken = whole = (self.width, self.height)
+        if self.resize is not None:
+            image = without_ends(image)
+            whole = _with_shorter_side(image.size, self.resize)
         left, top = self.corner(whole, taken)
         part = (left, top, left + self.width, top + self.height)
         if image.size == whole:
@@ -59,6 +64,24 @@ def geometry_of(preprocessing: str) -> Geometry:
         resize=cfg.get("resize", width) if crops else None,
         corner=floor_corner if cfg.get("crop") == "floor" else _rounded_corner,
     )
+
+
+def without_ends(image: Image.Image) -> Image.Image:
+    """The middle of a picture that is longer than MOST_TIMES its other side.
+
+    Of it no more than a square is seen, and resized whole a picture of 1 x 20,000 pixels would take 4 GB.
+    """
+    most = MOST_TIMES * min(image.size)
+    if max(image.size) <= most:
+        return image
+    left, top = ((side - min(side, most)) // 2 for side in image.size)
+    return image.crop((left, top, left + min(image.width, most), top + min(image.height, most)))
+
+
+def squashes(preprocessing: str) -> bool:
+    """Whether all of a picture becomes the tower's input, whatever its proportions."""
+    cfg = json.loads(preprocessing)
+    return bool(cfg["resize_mode"] == "squash" and "resize" not in cfg)
 
 
 def _with_shorter_side(size: Size, shorter: int) -> Size:

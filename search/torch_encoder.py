@@ -21,7 +21,7 @@ from search.cutting import cut_to_longest
 from search.encoder import IMAGE_BATCH, TEXT_BATCH, finite
 from search.errors import ModelUnavailable
 from search.fitting import FittingBatches
-from search.geometry import Geometry, geometry_of
+from search.geometry import Geometry, geometry_of, squashes, without_ends
 from search.tokens import Tokens
 from search.types import EncoderIdentity, Logits
 
@@ -71,6 +71,7 @@ class TorchEncoder:
         self._uploads = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._half = _half_precision(device)
         *steps, _, normalize = loaded.transform.transforms
+        self._squashes = squashes(loaded.identity.preprocessing)
         self._prepare = (quick and _geometry_of(loaded.identity)) or partial(_in_steps, steps)
         self._side: int = max(self.preprocess(Pictures.new("RGB", (1, 1))).shape)
         self._mean, self._std = (torch.tensor(v, device=device).view(-1, 1, 1) for v in (normalize.mean, normalize.std))
@@ -104,8 +105,11 @@ class TorchEncoder:
         return self._tokens.reads(texts)
 
     def preprocess(self, image: Image) -> NDArray[np.uint8]:
-        """Resized and cropped by open_clip's own steps up to the tensor, or quickly; (height, width, 3)."""
-        return self._prepare(image)
+        """Resized and cropped by open_clip's own steps up to the tensor, or quickly; (height, width, 3).
+
+        `without_ends`, where models see no more than a part of a picture.
+        """
+        return self._prepare(image if self._squashes else without_ends(image))
 
     def encode_batches(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.float32]]:
         pixels = (torch.from_numpy(np.require(batch, np.uint8, ("C", "W"))) for batch in batches)

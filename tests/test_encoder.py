@@ -22,6 +22,7 @@ from search.checkpoints import find_checkpoint
 from search.encoder import IMAGE_BATCH, TEXT_BATCH, Encoder, load_encoder
 from search.errors import ModelUnavailable
 from search.fitting import FittingBatches
+from search.geometry import MOST_TIMES
 from search.loader import cuda_available
 from search.models import WEIGHTS_FILES, Hub
 from search.onnx_export import MOST_LEVELS
@@ -110,6 +111,20 @@ def test_a_quick_encoder_prepares_pictures_to_a_level_or_two(tmp_path: Path, res
     assert np.max(apart) <= MOST_LEVELS
     assert np.any(apart) == (resize_mode == "shortest")
     assert np.einsum("nd,nd->n", quick.encode_images(images), exact.encode_images(images)).min() > 0.99999
+
+
+@pytest.mark.parametrize("resize_mode", ["shortest", "longest", "squash"])
+@pytest.mark.parametrize("size", [(1, 20_000), (20_000, 1)], ids=str)
+def test_a_picture_like_a_thread_is_prepared_in_every_resize_mode(
+    tmp_path: Path, resize_mode: str, size: tuple[int, int]
+) -> None:
+    """open_clip would make one of gigabytes, or fail."""
+    encoder = load_encoder(
+        str(save_tiny_clip(tmp_path / "tiny", preprocess_cfg={"resize_mode": resize_mode})), device="cpu"
+    )
+    picture = Image.new("RGB", size, "red")
+    middle = picture if resize_mode == "squash" else picture.crop((0, 0, *np.minimum(size, MOST_TIMES).tolist()))
+    np.testing.assert_array_equal(encoder.preprocess(picture), encoder.preprocess(middle))
 
 
 def test_a_tower_that_is_not_square_gets_pixels_of_its_shape(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from search import preprocessing, resizing
-from search.geometry import Geometry, geometry_of
+from search.geometry import MOST_TIMES, Geometry, Size, geometry_of
 from search.onnx_export import MOST_LEVELS
 
 SIZES = [
@@ -65,6 +65,24 @@ def test_pixels_are_those_of_open_clip_but_for_roundings(cfg: dict[str, Any], si
             apart = np.abs(geometry(picture).astype(int) - in_steps(picture))
             assert apart.max() <= MOST_LEVELS
             assert apart.mean() < (0.01 if geometry.filter is Image.Resampling.BICUBIC else 0.25)
+
+
+@pytest.mark.parametrize("size", [(3, 300), (300, 3), (2, 200), (7, 226)], ids=str)
+def test_what_is_seen_of_a_picture_like_a_thread_is_as_in_all_of_it(size: Size) -> None:
+    geometry, in_steps = geometry_and_steps({}, (64, 64))
+    picture = painted(*size, "soft")
+    np.testing.assert_allclose(geometry(picture), in_steps(picture).astype(int), atol=MOST_LEVELS)
+
+
+@pytest.mark.parametrize("size", [(1, 20_000), (20_000, 1), (3, 5_000)], ids=str)
+def test_a_picture_like_a_thread_is_not_resized_whole(monkeypatch: pytest.MonkeyPatch, size: Size) -> None:
+    """One of a hundred bytes would take gigabytes."""
+    made: list[Size] = []
+    resize = Image.Image.resize
+    monkeypatch.setattr(Image.Image, "resize", lambda image, to, *how: made.append(to) or resize(image, to, *how))
+    geometry, _ = geometry_and_steps({}, (64, 64))
+    assert geometry(painted(*size, "noise")).shape == (64, 64, 3)
+    assert [max(one) for one in made] == [64 * MOST_TIMES]
 
 
 @pytest.mark.parametrize("missing", ["the resizer", "memory for a copy"])
