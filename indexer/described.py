@@ -6,7 +6,7 @@ import json
 import math
 import os
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from indexer.rows import COLUMNS, Row
@@ -67,7 +67,7 @@ def write_row(image: StoredImage, *, captions: bool) -> Row:
 def _typed(name: str, value: Any) -> Any:
     """The value if it is null or of its column's type, and can be stored."""
     kind: type = COLUMNS[name]
-    if isinstance(value, datetime) and name == "taken_at":
+    if isinstance(value, date) and name == "taken_at":
         return value.isoformat()
     if value is None or (kind is float and type(value) is int):
         return value

@@ -20,7 +20,7 @@ def truths(folder: str, paths: Iterable[str]) -> dict[str, str]:
     below = {path: PurePath(path).relative_to(folder).parts for path in paths}
     labels = {path: parts[0].replace("_", " ") for path, parts in below.items() if len(parts) > 1}
     if len(classes := set(labels.values())) < 2:
-        raise BadQuery(f"{folder} has pictures in {len(classes)} folders; give a folder for each of 2 classes or more")
+        raise BadQuery(f"{folder} has pictures of {len(classes)} of 2 classes or more; give each a folder")
     return labels
 
 

@@ -180,6 +180,8 @@ def _searched(arguments: argparse.Namespace, settings: Settings) -> Answer:
             _note(f"{directory} holds no {' and no '.join(targets)} yet")
         elif not found.hits and not where.show_sensitive and any(map(collection.catalog.tags.hidden, targets)):
             _note("what has a sensitive tag is left out; --sensitive show would look through it too")
+        elif not found.hits and not where.is_empty:
+            _note(f"nothing satisfies {where}")
         tags = collection.catalog.tags.of([hit.image_id for hit in found.hits], found.state)
         return Answer(found.hits, tags, found.matched, found.length)
 

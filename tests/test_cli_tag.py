@@ -140,3 +140,5 @@ def test_a_search_is_narrowed_by_tags_and_shows_sensitive_ones_when_asked(
     assert search_main(place) == 1
     assert "--sensitive show would look through it too" in capsys.readouterr().err
     assert len(found("--sensitive", "show")) == 2
+    assert search_main(["--sensitive", "show", "--where", "format:jgp width>=1", *place]) == 1
+    assert "nothing satisfies format:JGP width>=1\n" in capsys.readouterr().err

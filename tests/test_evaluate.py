@@ -57,7 +57,7 @@ def test_nothing_that_could_be_read_has_no_accuracy() -> None:
 def test_the_folder_below_is_the_class() -> None:
     paths = ["/all/red_fox/1.jpg", "/all/red_fox/more/2.jpg", "/all/cat/3.jpg", "/all/4.jpg"]
     assert truths("/all", paths) == {paths[0]: "red fox", paths[1]: "red fox", paths[2]: "cat"}
-    with pytest.raises(BadQuery, match="pictures in 1 folders"):
+    with pytest.raises(BadQuery, match="pictures of 1 of 2 classes or more"):
         truths("/all", paths[:2])
 
 

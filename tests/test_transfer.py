@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,17 @@ def test_a_row_says_as_much_as_it_knows(tmp_path: Path, place: Path, run: Callab
     assert (first.stamp.path, first.facts.caption, first.facts.width, first.digest) == ("a.jpg", "A dog.", 0, b"")
     assert (second.stamp.path, second.facts.width, second.facts.latitude) == ("image_vectors#1", 4, 48.0)
     assert asdict(second.facts)["taken_at"].isoformat() == "2024-06-21T18:30:00"
+
+
+@pytest.mark.parametrize("kind", ["date32", "date64", "timestamp"])
+def test_parquet_may_say_a_day(kind: str, tmp_path: Path, place: Path, run: Callable) -> None:
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    _, array, *_ = given(tmp_path / "in", [{}], vectors(1))
+    types = {"date32": pa.date32(), "date64": pa.date64(), "timestamp": pa.timestamp("us")}
+    days = pa.array([date(2024, 6, 21)], pa.date32()).cast(types[kind])
+    parquet.write_table(pa.table({"taken_at": days}), tmp_path / "rows.parquet")
+    assert run("import", "--vectors", array, "--rows", tmp_path / "rows.parquet", "--model", MODEL)[0] == 0
+    assert [image.facts.taken_at for image in contents(place)] == [datetime(2024, 6, 21)]
 
 
 @pytest.mark.parametrize(
