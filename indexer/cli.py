@@ -24,7 +24,7 @@ from indexer.options import (
     walk_options,
 )
 from indexer.transfer_options import export_options, import_options
-from search.arguments import positive
+from search.arguments import Parser, positive
 from search.exit_codes import ERROR, INTERRUPTED, NO, OK, exit_code, refuse
 from search.settings import TAG_THRESHOLD, Settings
 
@@ -72,7 +72,7 @@ def _run(arguments: argparse.Namespace) -> int:
 def parser() -> argparse.ArgumentParser:
     """Every verb with its options."""
     settings = Settings.from_environment()
-    root = argparse.ArgumentParser(
+    root = Parser(
         prog="python -m indexer",
         description="Makes and keeps collections: pictures that can be searched by text and by picture.",
         epilog=f"Exit codes: {OK} done, {NO} the answer is no, {ERROR} not possible, {INTERRUPTED} interrupted.",

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.arguments import runtime
+from search.arguments import Parser, runtime
 from search.errors import BadPicture
 from search.exit_codes import ERROR, INTERRUPTED, NO, OK, exit_code, refuse
 from search.prompts import TEMPLATE_SETS, templates_of
@@ -49,7 +49,7 @@ def _asked(arguments: argparse.Namespace, settings: Settings) -> int:
 
 def parser() -> argparse.ArgumentParser:
     settings = Settings.from_environment()
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m search",
         description="Finds images, or texts about them, nearest to a query.",
         epilog=f"Exit codes: {OK} something was found, {NO} nothing, {ERROR} not possible, {INTERRUPTED} interrupted.",

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
+from typing import NoReturn
 
+from search.exit_codes import refuse
 from search.types import RUNTIMES
+
+
+class Parser(ArgumentParser):
+    """Says in a line what is wrong, as everything else does: below a usage of ten lines nobody would see it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(refuse(f"{message}; see {self.prog} --help"))
 
 
 def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:

@@ -279,7 +279,7 @@ def test_a_wrong_number_is_told_with_what_may_stand_there(run: Runner, words: li
     with pytest.raises(SystemExit, match="2"):
         run(indexer, "build", "photos", *words)
     run(search, " ")  # takes up what was written until then
-    assert f"argument {words[0]}: {told}\n" in run.err
+    assert run.err.startswith(f"error: argument {words[0]}: {told}; see python -m indexer build --help\n")
 
 
 def test_a_runtime_that_nobody_knows_is_refused_in_the_environment_too(

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from search.arguments import positive, runtime, whole_number
+from search.arguments import Parser, positive, runtime, whole_number
 from search.exit_codes import ERROR, OK, exit_code, refuse
 from search.settings import Settings
 from search.types import RUNTIMES
@@ -69,7 +69,7 @@ def _serve(arguments: argparse.Namespace, directories: Sequence[Path], settings:
 
 def parser() -> argparse.ArgumentParser:
     settings = Settings.from_environment()
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m web",
         description="Serves the search page and the API of one or several collections.",
         epilog=f"Ctrl-C ends it. Exit codes: {OK} ended, {ERROR} not possible.",
