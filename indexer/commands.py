@@ -233,11 +233,14 @@ def _tell(report: Report, arguments: Namespace) -> int:
 
 
 def _remove(collection: Collection, path: str) -> int:
-    """Take the rows at or under `path` out, and see that no update brings them back."""
+    """Take the rows at or under `path` out, and see that no update brings them back, unless nothing ever was there."""
     catalog = collection.catalog
     rows = [known.id for known in catalog.known_files(path).values()]
-    catalog.apply(Changes(removed=rows, forgotten_failures=list(catalog.known_failures(path))))
+    failures = list(catalog.known_failures(path))
+    catalog.apply(Changes(removed=rows, forgotten_failures=failures))
     roots = catalog.roots()
-    if (kept := drop(roots, path)) != roots:
+    kept = drop(roots, path)
+    was_there = rows or failures or len(kept) < len(roots) or os.path.lexists(path)
+    if was_there and kept != roots:
         catalog.follow(kept)
     return len(rows)

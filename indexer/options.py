@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from search.arguments import positive, runtime, whole_number
+from search.arguments import device, positive, runtime, whole_number
 from search.errors import CollectionError
 from search.milvus_place import MilvusPlace, is_milvus
 from search.prompts import PLACE, PLAIN, TEMPLATE_SETS
-from search.settings import KEYPOINTS, MAX_KEYPOINTS, MAX_MEGAPIXELS, Settings
+from search.settings import KEYPOINTS, MAX_KEYPOINTS, MAX_MEGAPIXELS, Settings, directory
 from search.types import DUPLICATE_KINDS, INDEX_KINDS, MIN_RECALL, PRECISIONS, RUNTIMES
 
 
 def collection_option(verb: argparse._ActionsContainer, settings: Settings) -> None:
     verb.add_argument(
         "--collection",
-        type=Path,
+        type=directory,
         default=settings.collection,
         metavar="DIR",
         help="where the collection is (default: %(default)s)",
@@ -58,7 +57,11 @@ def walk_options(verb: argparse.ArgumentParser) -> None:
 
 def device_option(verb: argparse.ArgumentParser, settings: Settings) -> None:
     verb.add_argument(
-        "--device", default=settings.device, metavar="D", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
+        "--device",
+        type=device,
+        default=settings.device,
+        metavar="D",
+        help="auto, cpu, cuda or cuda:N (default: %(default)s)",
     )
     verb.add_argument(
         "--runtime",

@@ -72,11 +72,13 @@ def exclusion(root: Root, path: str) -> str:
 
 def drop(followed: Sequence[Root], path: str) -> list[Root]:
     """The roots to follow when `path` is to be left alone: those at or under it go, the one around it excludes it."""
-    kept = [root for root in followed if not _within(root.path, path)]
-    return [
-        dataclasses.replace(root, exclude=(*root.exclude, exclusion(root, path))) if _within(path, root.path) else root
-        for root in kept
-    ]
+    return [_without(root, path) for root in followed if not _within(root.path, path)]
+
+
+def _without(root: Root, path: str) -> Root:
+    if not _within(path, root.path) or (rule := exclusion(root, path)) in root.exclude:
+        return root
+    return dataclasses.replace(root, exclude=(*root.exclude, rule))
 
 
 def _holds(outer: Root, root: Root) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from indexer.captions import sidecars_of
 from indexer.rules import Rules, is_listed
-from search.catalog_place import CATALOG_FILE, CATALOG_URL_FILE
+from search.catalog_place import CATALOG_FILE, CATALOG_URL_FILE, THUMBNAILS
 from search.changes import FileStamp
 from search.image import SUFFIXES
 from search.paths import AnyEntry, entries
@@ -43,7 +43,7 @@ def scan(root: Root, only: AbstractSet[str] | None = None) -> Scan:
     """Walk the folder `root.path`, with one `stat` a file, or list the tar file there.
 
     Links are followed, each folder is entered once. Hidden and system folders are skipped unless the root includes
-    them, and so are other collections. A path in `unreadable` may hold files that the walk did not see.
+    them, and so are the thumbnails of collections. A path in `unreadable` may hold files that the walk did not see.
 
     With paths in `only`, no others are taken, and only folders that lead to them are entered. In a folder of which
     nothing is taken but what was named, no other rule holds for these.
@@ -106,7 +106,7 @@ class _Walk:
         listing = sorted(entries(folder), key=lambda entry: entry.name)
         beside = {entry.name: entry for entry in listing}
         if not beside.keys().isdisjoint((CATALOG_FILE, CATALOG_URL_FILE)):
-            return []
+            listing = [entry for entry in listing if entry.name != THUMBNAILS]
         rules = self._rules
         wanted = [entry for entry in listing if rules.take(entry.name, rules.below(entry.path))]
         self._found.tars += [entry.path for entry in listing if entry.name.lower().endswith(TAR_SUFFIX)]

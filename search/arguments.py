@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
 from typing import NoReturn
@@ -34,6 +35,13 @@ def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
 
 
 positive = whole_number(1)
+
+
+def device(text: str) -> str:
+    """The name of a device; whether there is one is seen when a model is loaded."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
+        raise ArgumentTypeError(f"no device is called {text!r}; choose auto, cpu, cuda or cuda:N")
+    return text
 
 
 def runtime(text: str) -> str:

@@ -14,6 +14,9 @@ CATALOG_FILE = "catalog.sqlite"
 CATALOG_URL_FILE = "catalog.url"
 """In place of the other one: a line."""
 
+THUMBNAILS = "thumbnails"
+"""The folder beside them in which a server keeps small pictures."""
+
 
 def create_catalog(directory: Path, identity: EncoderIdentity, url: str | None) -> None:
     """Make an empty catalog in `directory`, or at the URL."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from search.background import load_background, save_background
 from search.catalog import Catalog
-from search.catalog_place import catalog_place, create_catalog, open_catalog
+from search.catalog_place import THUMBNAILS, catalog_place, create_catalog, open_catalog
 from search.errors import CollectionError, EncoderMismatch
 from search.exact_index import ExactIndex
 from search.files import make_folder, total_bytes
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 LOCK_FILE = "build.lock"
 BACKGROUND_FILE = "background.bin"
-THUMBNAILS = "thumbnails"
 
 
 class Collection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import re
 import struct
 import threading
@@ -32,6 +33,9 @@ SCALED = 3
 
 ALONE_PIXELS = 24_000_000
 """Larger pictures are decoded one at a time, so that threads together hold a bounded amount of memory."""
+
+MOST_SCANS = 500
+"""Of a progressive JPEG; libjpeg-turbo's advice."""
 
 _SCALED = ("JPEG", "MPO")
 
@@ -67,6 +71,7 @@ def decode_picture(data: bytes, *, max_pixels: int, short_side: int | None = Non
     Raises BadPicture: not a picture, broken or truncated, over `max_pixels`, which is checked before any pixel is
     decoded, or one whose decoder crashed or took too long. UnreadFile where no such process can be had.
     """
+    _prepare_pillow(max_pixels)
     name = apart_format_of(data)
     with nullcontext(True) if name or suspect else noted(data) as apart:
         if not apart:
@@ -98,7 +103,8 @@ def _prepare_pillow(max_pixels: int) -> None:
 
 
 def _decode(data: bytes, max_pixels: int, short_side: int | None, room: Room) -> Picture:
-    image = _opened(data, max_pixels)
+    image = _opened(data, max_pixels, room)
+    _check_scans(image, data)
     full = image.size
     if image.format in _SCALED and (scale := _scale(short_side or min(full), *full)) > 1:
         image.draft(None, (full[0] // scale, full[1] // scale))
@@ -111,7 +117,13 @@ def _decode(data: bytes, max_pixels: int, short_side: int | None, room: Room) ->
     width, height = full if image.format in _SCALED else image.size
     if orientation in SIDEWAYS:
         width, height = height, width
-    return Picture(upright, facts_of(image, exif, width=width, height=height, format=image.format or ""))
+    facts = facts_of(image, exif, width=width, height=height, format=image.format or "")
+    return Picture(_alone_of(upright), facts)
+
+
+def _alone_of(image: Image.Image) -> Image.Image:
+    """The pixels without the file that they came from and its decoder, which may hold them once or twice more."""
+    return Image.Image()._new(image.im) if isinstance(image, ImageFile.ImageFile) else image
 
 
 def _scale(short_side: int, width: int, height: int) -> int:
@@ -145,8 +157,8 @@ def _decode_raw(data: bytes, max_pixels: int, short_side: int | None, room: Room
     return read_raw(data, decode=decode, room=checked)
 
 
-def _opened(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
-    """The header read by the first plugin that understands it, within the limit.
+def _opened(data: bytes, max_pixels: int, room: Room) -> ImageFile.ImageFile:
+    """The header read by the first plugin that understands it, within the limit. Pillow decodes an icon in doing so.
 
     This is Image.open without its own pixel limit, which is one number for the whole process.
     """
@@ -156,9 +168,7 @@ def _opened(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
         if accepts and not _has_signature(data, accepts):
             continue
         try:
-            with _refusing(name, max_pixels):
-                if name == "ICO":
-                    _check_icon(data, max_pixels)
+            with _refusing(name, max_pixels), room(*_icon_size(data, max_pixels)) if name == "ICO" else nullcontext():
                 image = factory(io.BytesIO(data), "")
         except BadPicture as error:  # another format may have the same signature
             failures += [error] if accepts else []
@@ -189,8 +199,16 @@ def _check_pixels(width: int, height: int, max_pixels: int) -> None:
         raise BadPicture(f"{size}, over the limit of {_mega(max_pixels)}; a build takes it with --max-megapixels")
 
 
-def _check_icon(data: bytes, max_pixels: int) -> None:
-    """Pillow decodes an icon while opening it, and what lies inside may be larger than the icon says."""
+def _check_scans(image: Image.Image, data: bytes) -> None:
+    """Each scan of a progressive JPEG goes over all of it: 5,000 in a megabyte take half a minute."""
+    scans = data.count(b"\xff\xda") if image.info.get("progressive") else 1
+    if scans > MOST_SCANS:
+        raise BadPicture(f"a JPEG of {scans:,} scans, over the limit of {MOST_SCANS}; others have ten or so")
+
+
+def _icon_size(data: bytes, max_pixels: int) -> tuple[int, int]:
+    """Of the largest picture inside, which may be larger than the icon says; each is checked."""
+    largest = (1, 1)
     for entry in range(int.from_bytes(data[4:6], "little")):
         (start,) = struct.unpack_from("<I", data, 18 + 16 * entry)
         if data[start : start + 8] == b"\x89PNG\r\n\x1a\n":
@@ -198,6 +216,8 @@ def _check_icon(data: bytes, max_pixels: int) -> None:
         else:
             width, height = struct.unpack_from("<ii", data, start + 4)
         _check_pixels(abs(width), abs(height), max_pixels)
+        largest = max(largest, (abs(width), abs(height)), key=math.prod)
+    return largest
 
 
 def _mega(count: int) -> str:

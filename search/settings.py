@@ -50,15 +50,20 @@ class Settings:
         environ = {name: said for name, said in os.environ.items() if said}  # what is empty says nothing
         data = PROJECT / "data"
         return cls(
-            collection=Path(environ.get("IMAGE_SEARCH_COLLECTION", data / "collections" / "default")),
+            collection=directory(environ.get("IMAGE_SEARCH_COLLECTION", data / "collections" / "default")),
             model=environ.get("IMAGE_SEARCH_MODEL", "auto"),
             device=environ.get("IMAGE_SEARCH_DEVICE", "auto"),
             runtime=environ.get("IMAGE_SEARCH_RUNTIME", "auto"),
-            models=Path(environ.get("IMAGE_SEARCH_MODELS", data / "models")),
-            cache=Path(environ.get("IMAGE_SEARCH_CACHE", data / "cache")),
+            models=directory(environ.get("IMAGE_SEARCH_MODELS", data / "models")),
+            cache=directory(environ.get("IMAGE_SEARCH_CACHE", data / "cache")),
             threads=_threads(environ.get("OMP_NUM_THREADS", "")),
             token=environ.get("IMAGE_SEARCH_TOKEN"),
         )
+
+
+def directory(said: str | Path) -> Path:
+    """A path. "~" at its beginning is the user's home, which shells leave as it is in `--collection=~/x`."""
+    return Path(os.path.expanduser(said))  # noqa: PTH111 (Path's raises for ~ and a name that nobody has)
 
 
 def _threads(said: str) -> int:

@@ -17,6 +17,9 @@ TGA is last because it has no signature."""
 
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"mif2", b"msf1"}
 _AVIF_BRANDS = {b"avif", b"avis"}
+_PLAIN = (b"P1", b"P2", b"P3")
+"""Pixels as words, which Pillow reads in Python: a megabyte of comments takes it five seconds."""
+
 _JPEG_2000 = (b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  \r\n\x87\n")
 
 
@@ -29,9 +32,11 @@ def formats_of(data: bytes) -> tuple[str, ...]:
 
 
 def apart_format_of(data: bytes) -> str | None:
-    """RAW, HEIF, AVIF or JPEG2000 where the picture goes to the decoder of one of these, else None."""
+    """The name of the decoder where the picture goes to one that runs apart, else None."""
     if is_raw(data):
         return "RAW"
+    if data[:2] in _PLAIN:
+        return "PPM"
     if data[4:8] == b"ftyp":
         return _by_brand(data)
     return "JPEG2000" if data.startswith(_JPEG_2000) else None

@@ -16,7 +16,7 @@ import pytest
 
 from indexer.cli import main as indexer
 from search.__main__ import main as search
-from search.settings import PROJECT
+from search.settings import PROJECT, Settings
 from tests.conftest import paint
 from web.__main__ import main as web
 
@@ -216,6 +216,11 @@ def test_removed_files_stay_out_and_stay_on_disk(run: Runner, built: dict[str, A
     assert run.err == f"{folder}/nothing here: no image there was in the collection\n"
     _, status = run(indexer, "status", "--json")
     assert (status["images"], status["roots"]) == (0, [])
+    run(indexer, "build", folder)
+    for _ in range(2):
+        run(indexer, "remove", folder / "mistyped", file)
+    _, status = run(indexer, "status", "--json")
+    assert [root["exclude"] for root in status["roots"]] == [[file.name]]
 
 
 def test_status_tells_what_there_is(run: Runner, built: dict[str, Any], folder: Path) -> None:
@@ -290,6 +295,25 @@ def test_a_runtime_that_nobody_knows_is_refused_in_the_environment_too(
         with pytest.raises(SystemExit, match="2"):
             run(main, *words)
         assert b"'onxn' is none of auto, torch, onnx, here or in IMAGE_SEARCH_RUNTIME" in capsysbinary.readouterr().err
+
+
+def test_a_device_that_nobody_knows_is_refused_before_anything_is_done(
+    run: Runner, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    for main, words in ((search, ["a dog"]), (indexer, ["update"]), (web, ["--port", "0"])):
+        with pytest.raises(SystemExit, match="2"):
+            run(main, *words, "--device", "gpu")
+        assert b"no device is called 'gpu'; choose auto, cpu, cuda or cuda:N" in capsysbinary.readouterr().err
+
+
+def test_a_tilde_that_the_shell_left_is_the_home(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("IMAGE_SEARCH_CACHE", "~/cache")
+    assert Settings.from_environment().cache == tmp_path / "home" / "cache"
+    assert indexer(["status", "--collection=~/nothing"]) == 2
+    assert f"no collection in {tmp_path}/home/nothing" in capsys.readouterr().err
 
 
 def test_a_help_begins_with_a_capital_and_keeps_the_others(capsys: pytest.CaptureFixture[str]) -> None:

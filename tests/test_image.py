@@ -8,8 +8,10 @@ import os
 import struct
 import subprocess
 import sys
+import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,9 @@ import pytest
 from PIL import ExifTags, Image, ImageChops, ImageCms, ImageOps, ImageStat, TiffImagePlugin
 
 from search.errors import BadPicture
-from search.image import SCALED, SUFFIXES, decode_picture, digest_of
+from search.image import MOST_SCANS, SCALED, SUFFIXES, decode_here, decode_picture, digest_of
 from search.paths import read_file
+from search.signatures import apart_format_of
 from search.types import Facts, Picture
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -275,7 +278,43 @@ print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
     assert int(ran.stdout) < 4 * one_picture_kib
 
 
+@pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP"])
+def test_pixels_are_kept_without_the_file_that_they_came_from(format_: str) -> None:
+    """Which for WebP holds a decoder with twice as many."""
+    assert type(decoded(encoded(quarters(), format_)).image) is Image.Image
+
+
+def test_an_icon_waits_for_its_turn_as_other_pictures_do() -> None:
+    turns: list[tuple[int, int]] = []
+
+    def room(*size: int) -> AbstractContextManager[None]:
+        turns.append(size)
+        return nullcontext()
+
+    data = encoded(quarters(64, 64), "ICO", sizes=[(64, 64), (16, 16)])
+    with pytest.raises(BadPicture, match="64 x 64"):
+        decode_here(data, max_pixels=64 * 64 - 1, short_side=None, room=room)
+    assert turns == []
+    decode_here(data, max_pixels=64 * 64, short_side=None, room=room)
+    assert turns[0] == (64, 64)
+
+
 # ---- refusals
+
+
+def test_a_jpeg_of_hundreds_of_scans_is_refused() -> None:
+    """Pillow reads what lies behind the picture too; in a baseline JPEG it is not looked at."""
+    scans = b"\xff\xda" * MOST_SCANS
+    assert refusal(encoded(quarters(), "JPEG", progressive=True) + scans).endswith(
+        f"over the limit of {MOST_SCANS}; others have ten or so"
+    )
+    assert decoded(encoded(quarters(), "JPEG") + scans).facts.width == 96
+
+
+@pytest.mark.parametrize("head", [b"P1\n2 1\n1 0\n", b"P2 2 1 255 0 255\n", b"P3 2 1 255 0 0 0 255 255 255\n"])
+def test_pixels_in_words_are_read_by_a_process_of_their_own(head: bytes) -> None:
+    assert apart_format_of(head) == "PPM"
+    assert np.asarray(decoded(head).image).tolist() == [[[0, 0, 0], [255, 255, 255]]]
 
 
 @pytest.mark.parametrize("cut", [0.3, 0.6, 0.95])
@@ -327,6 +366,13 @@ def test_pillow_does_not_warn_on_any_thread() -> None:
     with ThreadPoolExecutor(8) as threads:
         pictures = list(threads.map(decoded, [bytes(exif)] * 64))
     assert all(picture.facts.width == 96 for picture in pictures)
+
+
+def test_pillow_does_not_warn_of_a_tiff_that_might_be_raw() -> None:
+    tag = struct.pack("<HHII", 270, 2, 2**30, 0)  # a text that is longer than the file
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "TIFF" in refusal(b"II*\0\x08\0\0\0" + struct.pack("<H", 1) + tag + bytes(4))
 
 
 def test_importing_is_light() -> None:

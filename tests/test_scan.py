@@ -73,11 +73,14 @@ def test_names_that_are_no_utf_8_are_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("catalog", ["catalog.sqlite", "catalog.url"])
-def test_a_collection_within_the_folder_is_not_walked(tmp_path: Path, catalog: str) -> None:
+def test_of_a_collection_in_the_folder_only_the_thumbnails_are_left_out(tmp_path: Path, catalog: str) -> None:
+    """A collection that was made among the pictures hides none of them."""
     paint(tmp_path / "a.png", "red")
-    paint(tmp_path / "index" / "thumbnail.png", "red")
-    (tmp_path / "index" / catalog).touch()
-    assert found(tmp_path) == ["a.png"]
+    paint(tmp_path / "trip" / "b.png", "red")
+    paint(tmp_path / "trip" / "day" / "thumbnails" / "c.png", "red")
+    paint(tmp_path / "trip" / "thumbnails" / "00" / "1.png", "red")
+    (tmp_path / "trip" / catalog).touch()
+    assert found(tmp_path) == ["a.png", "trip/b.png", "trip/day/thumbnails/c.png"]
 
 
 def test_caption_files_beside_a_picture_are_named_and_stamped(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from search.arguments import Parser, positive, runtime, whole_number
+from search.arguments import Parser, device, positive, runtime, whole_number
 from search.exit_codes import ERROR, OK, exit_code, refuse
-from search.settings import Settings
+from search.settings import Settings, directory
 from search.types import RUNTIMES
 from web.access import LOOPBACK_NAMES, MIN_TOKEN_LENGTH, Access, is_token
 
@@ -76,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--collection",
-        type=Path,
+        type=directory,
         action="append",
         metavar="DIR",
         help=f"where a collection is; may be given several times, the first is the default ({settings.collection})",
@@ -96,7 +96,11 @@ def parser() -> argparse.ArgumentParser:
         "--threads", type=positive, default=THREADS, metavar="N", help="requests at once in each (%(default)s)"
     )
     parser.add_argument(
-        "--device", default=settings.device, metavar="D", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
+        "--device",
+        type=device,
+        default=settings.device,
+        metavar="D",
+        help="auto, cpu, cuda or cuda:N (default: %(default)s)",
     )
     parser.add_argument(
         "--runtime",

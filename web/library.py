@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from werkzeug.exceptions import NotFound
 
 from search.batching import BatchingEncoder
+from search.catalog_place import THUMBNAILS
 from search.classify import Classifier, Nearest, make_classifier
-from search.collection import THUMBNAILS, Collection
+from search.collection import Collection
 from search.errors import NoTextTower, SearchError
 from search.query import IdTerm
 from search.records import Choices, ImageRecord
