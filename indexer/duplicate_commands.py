@@ -37,7 +37,7 @@ def duplicates(arguments: Namespace) -> int:
         say.note(f"{without:,} images have no local features, so edits of them are not seen: python -m indexer update")
     write_out(_told(groups, arguments))
     copies = sum(len(group.images) - 1 for group in groups)
-    say.note(f"{len(groups):,} groups with {copies:,} images beside the best of each, of {images:,} in all")
+    say.note(f"groups: {len(groups):,}; images beside the best of each: {copies:,}, of {images:,} in all")
     if stop.is_set():
         say.note("interrupted: there may be more")
         return INTERRUPTED

@@ -18,7 +18,18 @@ Operator = Literal[":", "<", "<=", ">", ">="]
 Orientation = Literal["landscape", "portrait", "square"]
 ORIENTATIONS: tuple[Orientation, ...] = ("landscape", "portrait", "square")
 
-_FORMATS = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF"}
+_FORMATS = {
+    "JPG": "JPEG",
+    "JPE": "JPEG",
+    "JFIF": "JPEG",
+    "TIF": "TIFF",
+    "HEIC": "HEIF",
+    "HIF": "HEIF",
+    "APNG": "PNG",
+    **dict.fromkeys(("JP2", "J2K", "JPF", "JPX", "J2C", "JPC"), "JPEG2000"),
+    **dict.fromkeys(("PBM", "PGM", "PNM"), "PPM"),
+}
+"""Names and endings that are not the name of their format."""
 _DAY = re.compile(r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2}))?)?", re.ASCII)
 _WORD = re.compile(r'(?:[^\s"]|"(?:[^"\\]|\\.)*")+', re.DOTALL)
 _CONDITION = re.compile(r"(-?)(\w+)(<=|>=|[:=<>])(.*)", re.DOTALL)

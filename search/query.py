@@ -108,7 +108,7 @@ def _beside(words: Sequence[str]) -> list[Term]:
     """The pictures and ids among the arguments of a command line, and the words beside them."""
     arguments = {word: found for word in words if (found := _ARGUMENT.fullmatch(word))}
     if not arguments:
-        return _plain(" ".join(words))
+        return _plain(" ".join(words), _ARGUMENT)
     terms: list[Term] = []
     plain: list[str] = []
     runs: list[tuple[str, list[str]]] = []
@@ -130,7 +130,7 @@ def _beside(words: Sequence[str]) -> list[Term]:
     if sign:
         raise BadQuery(f"the query ends with {sign}; say what to add or take away")
     text = " ".join(plain)
-    beside = [_weighted(text)] if _AT_END.search(text) else _plain(text)
+    beside = [_weighted(text)] if _AT_END.search(text) else _plain(text, _ARGUMENT)
     return [*terms, *beside, *(_signed(sign, _weighted(" ".join(run))) for sign, run in runs)]
 
 
@@ -184,11 +184,14 @@ def _weighted(text: str) -> TextTerm:
     return TextTerm(text[: found.start()], float(found[1])) if found else TextTerm(text)
 
 
-def _plain(text: str) -> list[Term]:
-    """One term for the words, and one for each that is taken away."""
+def _plain(text: str, term: re.Pattern[str] = _HELD_WORD) -> list[Term]:
+    """One term for the words, and one for each that is taken away. No word beside a sign may be a `term` of a sum."""
     words = text.split()
-    if any(word in _SIGNS for word in words) and any(map(_HELD_WORD.fullmatch, words)):
-        raise BadQuery('in a sum every text stands in quotes, such as "a beach" + id:12*0.5 - "people"')
+    if any(word in _SIGNS for word in words) and any(map(term.fullmatch, words)):
+        raise BadQuery(
+            'in a sum every text stands in quotes, such as "a beach" + id:12*0.5 - "people", and a path has no spaces; '
+            "beside others it may have them as an argument of its own"
+        )
     taken = [TextTerm(quoted or word, -1.0) for quoted, word in _TAKEN_AWAY.findall(text)]
     left = " ".join(_TAKEN_AWAY.sub("", text).split())
     return [*([TextTerm(left)] if left else []), *taken]

@@ -104,7 +104,7 @@ def test_the_command_line_names_groups_and_deletes_nothing(
     assert main(words) == 0
     told = capsys.readouterr()
     assert "edited, 4 images\n  best  id:" in told.out
-    assert "3 groups with 5 images beside the best of each, of 13 in all" in told.err
+    assert "groups: 3; images beside the best of each: 5, of 13 in all" in told.err
     assert main([*words, "--json"]) == 0
     groups = json.loads(capsys.readouterr().out)["groups"]
     assert sorted(len(group["images"]) for group in groups) == [2, 2, 4]

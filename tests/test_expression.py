@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search.errors import BadFilter
-from search.expression import FIELDS, ORIENTATIONS, Condition, Date, parse_conditions
+from search.expression import FIELDS, ORIENTATIONS, Condition, Date, format_name, parse_conditions
 from search.filters import Filter
 from search.places import HALF_WAY_ROUND_KM, Near
 
@@ -65,7 +65,7 @@ nears = st.builds(
 values = {
     "taken": dates,
     "folder": texts,
-    "format": texts.map(str.upper).filter(lambda name: name not in ("JPG", "TIF", "HEIC") and name[:1] != "."),
+    "format": texts.map(str.upper).filter(lambda name: format_name(name) == name),
     "orientation": st.sampled_from(ORIENTATIONS),
     "width": st.integers(0, 10**15 - 1),
     "height": st.integers(0, 10**15 - 1),

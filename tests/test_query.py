@@ -143,6 +143,10 @@ def test_a_text_beside_an_id_with_a_sign_wants_quotes() -> None:
     for text in ("beach + id:12", "id:12*2 - people at noon"):
         with pytest.raises(BadQuery, match="in a sum every text stands in quotes"):
             parse_text(text)
+    for text in ("a beach + ./dog.jpg", '"a beach" + ./my dog.jpg', "“a beach” - ~/dog.jpg"):
+        assert parse_text(text)
+        with pytest.raises(BadQuery, match="in a sum every text stands in quotes"):
+            parse([text])
 
 
 def test_files_are_terms_on_the_command_line_alone() -> None:
