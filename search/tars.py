@@ -49,6 +49,21 @@ class Listing:
     problem: str | None = None
 
 
+class _Header(tarfile.TarInfo):
+    """A header of a tar file. Raises ReadError for one that cannot be right, before it is followed."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:  # where tarfile lets subclasses in
+        self._check_size(self.size)
+        info: tarfile.TarInfo = super()._proc_member(tar)  # type: ignore[misc] # typeshed leaves it out
+        self._check_size(info.size)
+        return info
+
+    def _check_size(self, size_bytes: int) -> None:
+        """A size below 0 would lead back to headers before it, for ever."""
+        if size_bytes < 0:
+            raise tarfile.ReadError(f"the header at byte {self.offset:,} gives a size of {size_bytes:,} bytes, below 0")
+
+
 _listings: OrderedDict[tuple[str, int, int, int], Listing] = OrderedDict()
 _one_lister = threading.Lock()
 """Held so that threads that start on a tar together list it once."""
@@ -128,7 +143,7 @@ def _listed(file: BinaryIO, status: os.stat_result) -> Listing:
     members: dict[str, Member] = {}
     problem = None
     try:
-        with tarfile.open(fileobj=file, mode="r:") as tar:
+        with tarfile.open(fileobj=file, mode="r:", tarinfo=_Header) as tar:
             while (info := tar.next()) is not None:
                 tar.members.clear()  # type: ignore[attr-defined] # it would hold every header
                 name = info.name.removeprefix("./")

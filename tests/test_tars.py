@@ -225,6 +225,42 @@ def test_any_bytes_are_listed_or_told_of(tmp_path: Path, tar: Path) -> None:
         assert listing.members or listing.problem or not bytes(data).strip(b"\0")
 
 
+def header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
+    """The block of a header, whatever its size says."""
+    info = tarfile.TarInfo(name)
+    info.size, info.type = size, kind
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def entry(kind: bytes, body: bytes) -> bytes:
+    return header("before.png", len(body), kind) + body.ljust(-(-len(body) // 512) * 512, b"\0")
+
+
+def listed_behind_a_file(tmp_path: Path, data: bytes) -> str:
+    """What is wrong with a tar of one good file, the data and another good file, of which the first can be read."""
+    tar = tmp_path / "odd.tar"
+    tar.write_bytes(entry(tarfile.REGTYPE, b"a") + data + entry(tarfile.REGTYPE, b"b") + bytes(1024))
+    listing = list_tar(str(tar))
+    assert list(listing.members) == ["before.png"]
+    assert listing.members["before.png"].offset == 512
+    assert str(listing.problem).startswith("not a whole tar file, 1 files can be read: ")
+    return str(listing.problem)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        header("n.png", -512),
+        header("n.png", -1024),
+        header("n.png", -1024, tarfile.GNUTYPE_LONGNAME),
+        entry(tarfile.XHDTYPE, b"14 size=-2048\n"),
+        entry(tarfile.XGLTYPE, b"14 size=-2048\n"),
+    ],
+)
+def test_a_size_below_0_ends_a_tar(tmp_path: Path, data: bytes) -> None:
+    assert "below 0" in listed_behind_a_file(tmp_path, data)
+
+
 def test_pages_show_pictures_out_of_a_tar(
     collection: Collection, index: Build, samples: Path, tar: Path, encoder: ColorEncoder
 ) -> None:
