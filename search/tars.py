@@ -25,6 +25,12 @@ _KEPT = 16
 _BELOW = re.compile(re.escape(SUFFIX) + r"(?=/)", re.IGNORECASE)
 _BLOCK_BYTES = 512
 
+_PAX_TYPES = frozenset({tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE})
+_LONG_TYPES = frozenset({tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK})
+
+_MAX_EXTENSION_BYTES = 64 * 1024
+"""Of all that says more of one file before its own header: it is read whole, each header in a call within the last."""
+
 
 class Member(NamedTuple):
     """Where the bytes of a member are in its tar file."""
@@ -54,6 +60,8 @@ class _Header(tarfile.TarInfo):
 
     def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:  # where tarfile lets subclasses in
         self._check_size(self.size)
+        if self.type in _PAX_TYPES | _LONG_TYPES:
+            self._check_extension(self.offset + self.size - tar.offset)
         info: tarfile.TarInfo = super()._proc_member(tar)  # type: ignore[misc] # typeshed leaves it out
         self._check_size(info.size)
         return info
@@ -62,6 +70,11 @@ class _Header(tarfile.TarInfo):
         """A size below 0 would lead back to headers before it, for ever."""
         if size_bytes < 0:
             raise tarfile.ReadError(f"the header at byte {self.offset:,} gives a size of {size_bytes:,} bytes, below 0")
+
+    def _check_extension(self, size_bytes: int) -> None:
+        if size_bytes > _MAX_EXTENSION_BYTES:
+            limit = f"over the limit of {_MAX_EXTENSION_BYTES:,}"
+            raise tarfile.ReadError(f"headers of {size_bytes:,} bytes before one file are {limit}")
 
 
 _listings: OrderedDict[tuple[str, int, int, int], Listing] = OrderedDict()

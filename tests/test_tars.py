@@ -261,6 +261,30 @@ def test_a_size_below_0_ends_a_tar(tmp_path: Path, data: bytes) -> None:
     assert "below 0" in listed_behind_a_file(tmp_path, data)
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        entry(tarfile.XHDTYPE, b"10 a=bcde\n") * 300,
+        entry(tarfile.XGLTYPE, b"") * 300,
+        entry(tarfile.GNUTYPE_LONGNAME, b"a") * 300,
+        header("much", 6 * 1024**3, tarfile.XHDTYPE),
+        header("much", 65_537, tarfile.GNUTYPE_LONGLINK),
+    ],
+)
+def test_headers_of_one_file_that_take_too_much_end_a_tar(tmp_path: Path, data: bytes) -> None:
+    assert "over the limit of 65,536" in listed_behind_a_file(tmp_path, data)
+
+
+def test_long_names_are_read(tmp_path: Path) -> None:
+    tar, names = tmp_path / "long.tar", [f"{'a' * 200}/" * 20 + end for end in ("b.png", "c.png")]
+    for kind in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        with tarfile.open(tar, "w", format=kind, pax_headers={"comment": "of all" * 1000}) as archive:
+            for name in names:
+                archive.addfile(tarfile.TarInfo(name))
+        listing = list_tar(str(tar))
+        assert (list(listing.members), listing.problem) == (names, None)
+
+
 def test_pages_show_pictures_out_of_a_tar(
     collection: Collection, index: Build, samples: Path, tar: Path, encoder: ColorEncoder
 ) -> None:
