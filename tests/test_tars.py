@@ -275,6 +275,25 @@ def test_headers_of_one_file_that_take_too_much_end_a_tar(tmp_path: Path, data: 
     assert "over the limit of 65,536" in listed_behind_a_file(tmp_path, data)
 
 
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [(b"1" * 30_000, "30,000 digits in a row"), (b"2 " * 10_000 + b"a=\n", "ends before its value")],
+)
+def test_a_header_that_takes_long_to_read_ends_a_tar(tmp_path: Path, body: bytes, problem: str) -> None:
+    for kind in (tarfile.XHDTYPE, tarfile.XGLTYPE):
+        assert problem in listed_behind_a_file(tmp_path, entry(kind, body))
+
+
+def test_a_tar_may_end_within_a_header(tmp_path: Path) -> None:
+    tar, block = tmp_path / "cut.tar", bytearray(header("sparse.png", 512, tarfile.GNUTYPE_SPARSE))
+    block[482] = 1  # more of the header is to follow
+    block[148:156] = b"%06o\0 " % (sum(block) - sum(block[148:156]) + 8 * ord(" "))
+    tar.write_bytes(entry(tarfile.REGTYPE, b"a") + block)
+    listing = list_tar(str(tar))
+    assert list(listing.members) == ["before.png"]
+    assert listing.problem == "not a whole tar file, 1 files can be read: it ends within a header"
+
+
 def test_long_names_are_read(tmp_path: Path) -> None:
     tar, names = tmp_path / "long.tar", [f"{'a' * 200}/" * 20 + end for end in ("b.png", "c.png")]
     for kind in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
