@@ -25,6 +25,16 @@ _KEPT = 16
 _BELOW = re.compile(re.escape(SUFFIX) + r"(?=/)", re.IGNORECASE)
 _BLOCK_BYTES = 512
 
+_PAX_TYPES = frozenset({tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE})
+_LONG_TYPES = frozenset({tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK})
+
+_MAX_EXTENSION_BYTES = 64 * 1024
+"""Of all that says more of one file before its own header: it is read whole, each header in a call within the last."""
+
+_PAX_RECORD = re.compile(rb"(\d+) [^=]+=")
+_MAX_DIGITS = 1000
+"""In a row in a PAX header: tarfile looks for its records in a time that grows with the square of these."""
+
 
 class Member(NamedTuple):
     """Where the bytes of a member are in its tar file."""
@@ -47,6 +57,44 @@ class Listing:
     members: dict[str, Member] = field(default_factory=dict)
     mtime_ns: int = 0
     problem: str | None = None
+
+
+class _Header(tarfile.TarInfo):
+    """A header of a tar file. Raises ReadError for one that cannot be right, before it is followed."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:  # where tarfile lets subclasses in
+        self._check_size(self.size)
+        if self.type in _PAX_TYPES | _LONG_TYPES:
+            self._check_extension(self.offset + self.size - tar.offset)
+        if self.type in _PAX_TYPES and tar.fileobj is not None:
+            body = tar.fileobj.read(self.size)
+            tar.fileobj.seek(self.offset + _BLOCK_BYTES)
+            self._check_records(body)
+        info: tarfile.TarInfo = super()._proc_member(tar)  # type: ignore[misc] # typeshed leaves it out
+        self._check_size(info.size)
+        return info
+
+    def _check_size(self, size_bytes: int) -> None:
+        """A size below 0 would lead back to headers before it, for ever."""
+        if size_bytes < 0:
+            raise tarfile.ReadError(f"the header at byte {self.offset:,} gives a size of {size_bytes:,} bytes, below 0")
+
+    def _check_extension(self, size_bytes: int) -> None:
+        if size_bytes > _MAX_EXTENSION_BYTES:
+            limit = f"over the limit of {_MAX_EXTENSION_BYTES:,}"
+            raise tarfile.ReadError(f"headers of {size_bytes:,} bytes before one file are {limit}")
+
+    def _check_records(self, body: bytes) -> None:
+        """Records that end before their "=" have tarfile keep the rest of the body for each: a gigabyte of 64 kB."""
+        digits = max(map(len, re.findall(rb"\d+", body)), default=0)
+        if digits > _MAX_DIGITS:
+            limit = f"over the limit of {_MAX_DIGITS:,}"
+            raise tarfile.ReadError(f"{digits:,} digits in a row in the header at byte {self.offset:,} are {limit}")
+        end = 0
+        while record := _PAX_RECORD.match(body, end):
+            end += int(record[1])
+            if record.end() > end:
+                raise tarfile.ReadError(f"a record of the header at byte {self.offset:,} ends before its value")
 
 
 _listings: OrderedDict[tuple[str, int, int, int], Listing] = OrderedDict()
@@ -128,7 +176,7 @@ def _listed(file: BinaryIO, status: os.stat_result) -> Listing:
     members: dict[str, Member] = {}
     problem = None
     try:
-        with tarfile.open(fileobj=file, mode="r:") as tar:
+        with tarfile.open(fileobj=file, mode="r:", tarinfo=_Header) as tar:
             while (info := tar.next()) is not None:
                 tar.members.clear()  # type: ignore[attr-defined] # it would hold every header
                 name = info.name.removeprefix("./")
@@ -140,6 +188,8 @@ def _listed(file: BinaryIO, status: os.stat_result) -> Listing:
                 problem = "a header is damaged"
     except (tarfile.TarError, ValueError, OverflowError) as error:
         problem = str(error)
+    except IndexError:  # what tarfile makes of a sparse file's header that goes on behind the end
+        problem = "it ends within a header"
     whole = {name: one for name, one in members.items() if one.offset + one.size_bytes <= status.st_size}
     if problem or len(whole) < len(members):
         problem = f"not a whole tar file, {len(whole):,} files can be read: {problem or 'it ends within one'}"

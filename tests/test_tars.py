@@ -225,6 +225,85 @@ def test_any_bytes_are_listed_or_told_of(tmp_path: Path, tar: Path) -> None:
         assert listing.members or listing.problem or not bytes(data).strip(b"\0")
 
 
+def header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
+    """The block of a header, whatever its size says."""
+    info = tarfile.TarInfo(name)
+    info.size, info.type = size, kind
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def entry(kind: bytes, body: bytes) -> bytes:
+    return header("before.png", len(body), kind) + body.ljust(-(-len(body) // 512) * 512, b"\0")
+
+
+def listed_behind_a_file(tmp_path: Path, data: bytes) -> str:
+    """What is wrong with a tar of one good file, the data and another good file, of which the first can be read."""
+    tar = tmp_path / "odd.tar"
+    tar.write_bytes(entry(tarfile.REGTYPE, b"a") + data + entry(tarfile.REGTYPE, b"b") + bytes(1024))
+    listing = list_tar(str(tar))
+    assert list(listing.members) == ["before.png"]
+    assert listing.members["before.png"].offset == 512
+    assert str(listing.problem).startswith("not a whole tar file, 1 files can be read: ")
+    return str(listing.problem)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        header("n.png", -512),
+        header("n.png", -1024),
+        header("n.png", -1024, tarfile.GNUTYPE_LONGNAME),
+        entry(tarfile.XHDTYPE, b"14 size=-2048\n"),
+        entry(tarfile.XGLTYPE, b"14 size=-2048\n"),
+    ],
+)
+def test_a_size_below_0_ends_a_tar(tmp_path: Path, data: bytes) -> None:
+    assert "below 0" in listed_behind_a_file(tmp_path, data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        entry(tarfile.XHDTYPE, b"10 a=bcde\n") * 300,
+        entry(tarfile.XGLTYPE, b"") * 300,
+        entry(tarfile.GNUTYPE_LONGNAME, b"a") * 300,
+        header("much", 6 * 1024**3, tarfile.XHDTYPE),
+        header("much", 65_537, tarfile.GNUTYPE_LONGLINK),
+    ],
+)
+def test_headers_of_one_file_that_take_too_much_end_a_tar(tmp_path: Path, data: bytes) -> None:
+    assert "over the limit of 65,536" in listed_behind_a_file(tmp_path, data)
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [(b"1" * 30_000, "30,000 digits in a row"), (b"2 " * 10_000 + b"a=\n", "ends before its value")],
+)
+def test_a_header_that_takes_long_to_read_ends_a_tar(tmp_path: Path, body: bytes, problem: str) -> None:
+    for kind in (tarfile.XHDTYPE, tarfile.XGLTYPE):
+        assert problem in listed_behind_a_file(tmp_path, entry(kind, body))
+
+
+def test_a_tar_may_end_within_a_header(tmp_path: Path) -> None:
+    tar, block = tmp_path / "cut.tar", bytearray(header("sparse.png", 512, tarfile.GNUTYPE_SPARSE))
+    block[482] = 1  # more of the header is to follow
+    block[148:156] = b"%06o\0 " % (sum(block) - sum(block[148:156]) + 8 * ord(" "))
+    tar.write_bytes(entry(tarfile.REGTYPE, b"a") + block)
+    listing = list_tar(str(tar))
+    assert list(listing.members) == ["before.png"]
+    assert listing.problem == "not a whole tar file, 1 files can be read: it ends within a header"
+
+
+def test_long_names_are_read(tmp_path: Path) -> None:
+    tar, names = tmp_path / "long.tar", [f"{'a' * 200}/" * 20 + end for end in ("b.png", "c.png")]
+    for kind in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        with tarfile.open(tar, "w", format=kind, pax_headers={"comment": "of all" * 1000}) as archive:
+            for name in names:
+                archive.addfile(tarfile.TarInfo(name))
+        listing = list_tar(str(tar))
+        assert (list(listing.members), listing.problem) == (names, None)
+
+
 def test_pages_show_pictures_out_of_a_tar(
     collection: Collection, index: Build, samples: Path, tar: Path, encoder: ColorEncoder
 ) -> None:
