@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from itertools import chain, repeat
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ PARQUET = ".parquet"
 _BATCH = 4096
 _CHUNK = 1 << 20
 _LONGEST_ROW = 1 << 24
+_SHORT = 40
 _BETWEEN = re.compile(r"[\s,]*")
 
 
@@ -54,9 +56,7 @@ def read_rows(file: Path) -> Iterator[Row]:
     try:
         for number, row in enumerate(_read_parquet(file) if _is_parquet(file) else _read_json(file)):
             if not isinstance(row, dict):
-                raise BadImport(
-                    f'{file}: row {number} is {json.dumps(row)[:40]}; a row is an object like {{"path": ...}}'
-                )
+                raise BadImport(f'{file}: row {number} is {short(row)}; a row is an object like {{"path": ...}}')
             yield row
     except UnicodeDecodeError as error:
         raise BadImport(f"{file} is not UTF-8: {error}") from error
@@ -116,9 +116,20 @@ def _read_json(file: Path) -> Iterator[Any]:
                         return
                     raise BadImport(f"{file}: row {number} is no whole JSON value: {error.msg}") from error
                 text, place = text[place:] + more, 0
+            except (RecursionError, ValueError) as error:  # nested too deep; an integer of too many digits
+                begins = short(text[place : place + _SHORT])
+                raise BadImport(
+                    f"{file}: row {number}, {begins}, cannot be read: it is nested too deep, or has a number of over "
+                    f"{sys.get_int_max_str_digits():,} digits; leave that value out"
+                ) from error
             else:
                 yield value
                 number += 1
+
+
+def short(value: Any) -> str:
+    """How the value begins, as JSON; of one that is nested deep no more is looked at."""
+    return "".join(islice(json.JSONEncoder(default=str).iterencode(value), _SHORT))[:_SHORT]
 
 
 def _after(pattern: re.Pattern[str], text: str, place: int) -> int:

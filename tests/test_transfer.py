@@ -204,6 +204,32 @@ def test_files_that_are_none_are_refused(tmp_path: Path, run: Callable) -> None:
     assert "name the folder" in run("import", *words[:2])[2]
 
 
+@pytest.mark.parametrize("lines", ["[{{}}, {}]", "{{}}\n{}\n"], ids=["a list", "lines"])
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ("[" * 200_000, r'row 1, "\[+, cannot be read: it is nested too deep'),
+        ('{"path": ' * 200_000, "row 1, .* cannot be read: it is nested too deep"),
+        ('{"width": ' + "9" * 5_000 + "}", "row 1, .*9999, .* or has a number of over 4,300 digits"),
+        ('{"width": ' + "9" * 4_000 + "}", "row 1: width is 9{40}; it is from 0"),
+        ("[" * 500 + "]" * 500, r"row 1 is \[{40}; a row is"),
+        ('{"path": ' + "[" * 500 + "]" * 500 + "}", r"row 1: path is \[{40}; it is a text"),
+    ],
+    ids=["lists", "objects", "digits", "a large number", "lists in place of a row", "lists in place of a path"],
+)
+def test_a_row_beyond_what_json_can_be_read_is_told_in_a_line(
+    lines: str, row: str, says: str, tmp_path: Path, place: Path, run: Callable
+) -> None:
+    words = given(tmp_path / "in", [], vectors(2), "rows.jsonl")
+    Path(str(words[3])).write_text(lines.format(row))
+    code, _, said = run("import", *words, "--model", MODEL)
+    assert code == 2
+    *_, line = said.splitlines()
+    assert re.fullmatch(f"error: {tmp_path}/in/rows.jsonl: {says}.*", line)
+    assert len(line) < 200 + len(str(tmp_path))
+    assert not place.exists()
+
+
 def test_it_must_be_said_whose_vectors_they_are(tmp_path: Path, run: Callable, encoder: ColorEncoder) -> None:
     files = given(tmp_path / "in", [{}, {}], vectors(2))
     assert "--model NAME" in run("import", *files)[2]
