@@ -8,19 +8,17 @@ from dataclasses import dataclass, fields
 from datetime import date, datetime
 from typing import Any
 
-from indexer.rows import COLUMNS, Row, short
+from indexer.rows import COLUMNS, PHOTO, Row, short
 from search.bulk import StoredImage
 from search.changes import FileStamp
 from search.errors import BadImport
 from search.expression import format_name
 from search.types import Facts
 
-PHOTO = "photo"
-"""Another name of the column `path`."""
-
 _STAMPS = ("size_bytes", "mtime_ns", "captions_stamp")
 _SIZES = ("width", "height")
 _DIGEST_BYTES = 32
+_LONGEST_TEXT = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +73,8 @@ def _typed(name: str, value: Any) -> Any:
     for text in _texts(value):
         if not isinstance(text, str):
             raise BadImport(f"{name} holds {short(text)}; it is a list of texts")
+        if len(text) > _LONGEST_TEXT:
+            raise BadImport(f"{name}: {len(text):,} characters are over the limit of {_LONGEST_TEXT:,}; shorten it")
         try:
             text.encode("utf-8", "surrogateescape" if name == "path" else "strict")
         except UnicodeEncodeError:
