@@ -170,7 +170,7 @@ def _open_parquet(file: Path) -> Iterator[Any]:
     try:
         with parquet.ParquetFile(file) as table:
             yield table
-    except arrow.ArrowException as error:
+    except (arrow.ArrowException, OverflowError) as error:  # the latter: no date of Python's
         raise BadImport(f"{file} is no readable parquet file: {error}") from error
 
 

@@ -253,6 +253,9 @@ def test_columns_of_parquet_that_say_nothing_are_not_read(tmp_path: Path, place:
     assert [image.stamp.path for image in contents(place)] == [f"{n}.jpg" for n in range(100)]
     only = as_parquet(tmp_path / "only", {"seen": unread}, vectors(100))
     assert run("import", *only)[1] == "100 new\n"
+    code, _, said = run("import", *as_parquet(tmp_path / "read", {"taken_at": unread}, vectors(100)))
+    assert code == 2
+    assert "rows.parquet is no readable parquet file: date value out of range" in said
 
 
 def test_a_small_parquet_of_long_texts_takes_little_memory(tmp_path: Path, place: Path, run: Callable) -> None:
