@@ -32,7 +32,8 @@ _one_parser = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Captions:
-    """The captions of one picture in the order of its sidecars, and why a sidecar gave none.
+    """The captions of one picture in the order of its sidecars, and why a sidecar gave none or not all,
+    each beginning with a name in the picture's folder.
 
     `unread` when a sidecar could not be read this time: then these may not be all.
     """
@@ -77,7 +78,7 @@ def read_captions(picture: str, sidecars: Sequence[str]) -> Captions:
         else:
             captions.update((line, None) for text in texts if (line := _line(text)))
     if len(captions) > MAX_CAPTIONS:
-        problems.append(f"{len(captions)} captions: only the first {MAX_CAPTIONS} are kept")
+        problems.append(f"{name}: {len(captions):,} captions, only the first {MAX_CAPTIONS} are kept")
     return Captions(tuple(captions)[:MAX_CAPTIONS], tuple(problems), unread)
 
 

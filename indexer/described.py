@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from typing import Any
 
-from indexer.rows import COLUMNS, Row
+from indexer.rows import COLUMNS, PHOTO, Row, short
 from search.bulk import StoredImage
 from search.changes import FileStamp
 from search.errors import BadImport
 from search.expression import format_name
 from search.types import Facts
 
-PHOTO = "photo"
-"""Another name of the column `path`."""
-
 _STAMPS = ("size_bytes", "mtime_ns", "captions_stamp")
 _SIZES = ("width", "height")
 _DIGEST_BYTES = 32
+_LONGEST_TEXT = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +69,16 @@ def _typed(name: str, value: Any) -> Any:
     if value is None or (kind is float and type(value) is int):
         return value
     if type(value) is not kind or (isinstance(value, float) and not math.isfinite(value)):
-        raise BadImport(f"{name} is {_short(value)}; it is {_KINDS[kind]} or null")
+        raise BadImport(f"{name} is {short(value)}; it is {_KINDS[kind]} or null")
     for text in _texts(value):
         if not isinstance(text, str):
-            raise BadImport(f"{name} holds {_short(text)}; it is a list of texts")
+            raise BadImport(f"{name} holds {short(text)}; it is a list of texts")
+        if len(text) > _LONGEST_TEXT:
+            raise BadImport(f"{name}: {len(text):,} characters are over the limit of {_LONGEST_TEXT:,}; shorten it")
         try:
             text.encode("utf-8", "surrogateescape" if name == "path" else "strict")
         except UnicodeEncodeError:
-            raise BadImport(f"{name} is {_short(text)}, which is no Unicode") from None
+            raise BadImport(f"{name} is {short(text)}, which is no Unicode") from None
     return value
 
 
@@ -92,7 +91,7 @@ _KINDS = {str: "a text", int: "a whole number", float: "a finite number", list: 
 
 def _count(name: str, value: int | None) -> int:
     if value is not None and not 0 <= value < 2**63:
-        raise BadImport(f"{name} is {value}; it is from 0 to 2^63 - 1, or null")
+        raise BadImport(f"{name} is {short(value)}; it is from 0 to 2^63 - 1, or null")
     return value or 0
 
 
@@ -102,7 +101,7 @@ def _digest(text: str | None) -> bytes:
     except ValueError:
         digest = b"?"
     if len(digest) not in (0, _DIGEST_BYTES):
-        raise BadImport(f"digest is {_short(text)}; it is the sha256 of the file in {2 * _DIGEST_BYTES} hex digits")
+        raise BadImport(f"digest is {short(text)}; it is the sha256 of the file in {2 * _DIGEST_BYTES} hex digits")
     return digest
 
 
@@ -110,8 +109,4 @@ def _moment(text: str | None) -> datetime | None:
     try:
         return datetime.fromisoformat(text).replace(tzinfo=None) if text else None
     except ValueError:
-        raise BadImport(f"taken_at is {_short(text)}; write 2024-06-21T18:30:00") from None
-
-
-def _short(value: Any) -> str:
-    return json.dumps(value, default=str)[:40]
+        raise BadImport(f"taken_at is {short(text)}; write 2024-06-21T18:30:00") from None

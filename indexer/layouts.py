@@ -22,8 +22,11 @@ SHARD_ROWS = 1_000_000
 """Rows of a shard, as clip-retrieval has them unless it is told otherwise."""
 
 _OURS = {name: kind for name, kind in COLUMNS.items() if name not in ("path", "caption", "captions")}
-SET_COLUMNS: dict[str, type] = {"image_path": str, "caption": str, **_OURS}
-"""What is written of an embedding set's row; the first two are clip-retrieval's."""
+SET_COLUMNS: dict[str, type] = {"image_path": str, "caption": str, "caption_inside": str, **_OURS}
+"""What is written of an embedding set's row; the first two are clip-retrieval's.
+
+`caption_inside` is the caption inside the picture's file, which a build keeps beside those of its caption files.
+"""
 
 _PARTS = {"img_emb": ".npy", "text_emb": ".npy", "metadata": ".parquet"}
 
@@ -79,15 +82,21 @@ def own_row(row: Row, *, texts: bool) -> Row:
     """A row of an embedding set as one of ours. Its caption is searched where it has a vector, else only shown."""
     caption = row.get("caption") or None
     ours = {name: _whole(row.get(name)) if kind is int else row.get(name) for name, kind in _OURS.items()}
-    captions = {"captions": [caption] if caption and texts else None, "caption": None if texts else caption}
+    shown = row.get("caption_inside") if texts else caption
+    captions = {"captions": [caption] if caption and texts else None, "caption": shown}
     return {**ours, **captions, "path": row.get("image_path") or None}
 
 
 def set_row(image: StoredImage, *, texts: bool) -> Row:
-    """The image as a row of an embedding set: with its first caption, or without `texts` the one inside its file."""
+    """The image as a row of an embedding set: with its first caption, or without `texts` the one inside its file.
+
+    Where captions are left out, nothing is said of the caption files' times: a build after an import reads these again.
+    """
     own = write_row(image, captions=True)
     searched = image.captions[0][0] if image.captions else None
-    return {**own, "image_path": own["path"], "caption": searched if texts else own["caption"]}
+    stamp = own["captions_stamp"] if len(image.captions) <= 1 else None
+    captions = {"caption": searched if texts else own["caption"], "caption_inside": own["caption"]}
+    return {**own, **captions, "image_path": own["path"], "captions_stamp": stamp}
 
 
 def _numbered(folder: Path, part: str) -> dict[int, Path]:

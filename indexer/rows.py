@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from itertools import chain, repeat
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -36,28 +37,47 @@ COLUMNS: dict[str, type] = {
 }
 """What a row may say, and the type of each; a list is one of texts. Any of them may be null or missing."""
 
+PHOTO = "photo"
+"""Another name of the column `path`."""
+
 _JSON_LIST = ".json"
 JSON_ENDINGS = (_JSON_LIST, ".jsonl", ".ndjson")
 PARQUET = ".parquet"
 
-_BATCH = 4096
+_BATCH = 64
+"""Rows of parquet at a time: few, since a small file may hold the same long text in every row."""
+
 _CHUNK = 1 << 20
 _LONGEST_ROW = 1 << 24
+_SHORT = 40
 _BETWEEN = re.compile(r"[\s,]*")
 
 
-def read_rows(file: Path) -> Iterator[Row]:
+def read_rows(file: Path, columns: Iterable[str] = (*COLUMNS, PHOTO)) -> Iterator[Row]:
     """The objects of a JSON list, of JSON lines, or the rows of a parquet file, a bounded number of them in memory.
 
-    Raises BadImport naming the file and the row.
+    Of parquet only `columns` are read. Raises BadImport naming the file and the row.
     """
-    try:
-        for number, row in enumerate(_read_parquet(file) if _is_parquet(file) else _read_json(file)):
+    with _naming(file):
+        for number, row in enumerate(_read_parquet(file, columns) if _is_parquet(file) else _read_json(file)):
             if not isinstance(row, dict):
-                raise BadImport(
-                    f'{file}: row {number} is {json.dumps(row)[:40]}; a row is an object like {{"path": ...}}'
-                )
+                raise BadImport(f'{file}: row {number} is {short(row)}; a row is an object like {{"path": ...}}')
             yield row
+
+
+def row_count(file: Path) -> int | None:
+    """How many rows a parquet file says that it has; None for JSON, which does not say. Raises BadImport."""
+    if not _is_parquet(file):
+        return None
+    with _naming(file), _open_parquet(file) as table:
+        return int(table.metadata.num_rows)
+
+
+@contextmanager
+def _naming(file: Path) -> Iterator[None]:
+    """What the system has against reading the file is a BadImport."""
+    try:
+        yield
     except UnicodeDecodeError as error:
         raise BadImport(f"{file} is not UTF-8: {error}") from error
     except OSError as error:
@@ -116,9 +136,20 @@ def _read_json(file: Path) -> Iterator[Any]:
                         return
                     raise BadImport(f"{file}: row {number} is no whole JSON value: {error.msg}") from error
                 text, place = text[place:] + more, 0
+            except (RecursionError, ValueError) as error:  # nested too deep; an integer of too many digits
+                begins = short(text[place : place + _SHORT])
+                raise BadImport(
+                    f"{file}: row {number}, {begins}, cannot be read: it is nested too deep, or has a number of over "
+                    f"{sys.get_int_max_str_digits():,} digits; leave that value out"
+                ) from error
             else:
                 yield value
                 number += 1
+
+
+def short(value: Any) -> str:
+    """How the value begins, as JSON; of one that is nested deep no more is looked at."""
+    return "".join(islice(json.JSONEncoder(default=str).iterencode(value), _SHORT))[:_SHORT]
 
 
 def _after(pattern: re.Pattern[str], text: str, place: int) -> int:
@@ -126,13 +157,20 @@ def _after(pattern: re.Pattern[str], text: str, place: int) -> int:
     return found.end() if found else place
 
 
-def _read_parquet(file: Path) -> Iterator[Any]:
+def _read_parquet(file: Path, columns: Iterable[str]) -> Iterator[Any]:
+    with _open_parquet(file) as table:
+        for batch in table.iter_batches(batch_size=_BATCH, columns=list(columns)):
+            yield from batch.to_pylist()
+
+
+@contextmanager
+def _open_parquet(file: Path) -> Iterator[Any]:
+    """A pyarrow.parquet.ParquetFile; what is wrong with it, also later, is a BadImport."""
     arrow, parquet = _pyarrow(file)
     try:
         with parquet.ParquetFile(file) as table:
-            for batch in table.iter_batches(batch_size=_BATCH):
-                yield from batch.to_pylist()
-    except arrow.ArrowException as error:
+            yield table
+    except (arrow.ArrowException, OverflowError) as error:  # the latter: no date of Python's
         raise BadImport(f"{file} is no readable parquet file: {error}") from error
 
 

@@ -27,7 +27,11 @@ class Table:
 
     @property
     def heading(self) -> bytes:
-        return _csv(["path", "label", "error", *self.labels]) if self.form == "csv" else b""
+        return _csv(self._columns) if self.form == "csv" else b""
+
+    @property
+    def _columns(self) -> list[str]:
+        return ["path", "label", "error", *self.labels]
 
     def line(self, item: Classified) -> bytes:
         if item.probabilities is None:
@@ -87,16 +91,30 @@ class Table:
             return set()
         if not data.startswith(self.heading):
             return None
-        rows = csv.reader(io.StringIO(data[len(self.heading) :].decode("utf-8", "surrogateescape"), newline=""))
-        return {row[0] for row in rows}
+        text = data[len(self.heading) :].decode("utf-8", "surrogateescape")
+        paths = set()
+        try:
+            for row in csv.reader(io.StringIO(text, newline="")):
+                if len(row) != len(self._columns):
+                    return None
+                paths.add(row[0])
+        except csv.Error:
+            return None
+        return paths
 
     def _json_paths(self, data: bytes) -> set[str] | None:
         try:
             rows = [json.loads(line) for line in data.splitlines()]
-            of_others = [row for row in rows if list(row.get("probabilities", self.labels)) != list(self.labels)]
-            return None if of_others else {row["path"] for row in rows}
-        except (ValueError, AttributeError, KeyError):
+        except (ValueError, RecursionError):
             return None
+        return {row["path"] for row in rows} if all(map(self._is_own, rows)) else None
+
+    def _is_own(self, row: Any) -> bool:
+        """Whether a value out of JSON is a row of these labels; that of a bad file has no probabilities."""
+        if not (isinstance(row, dict) and isinstance(row.get("path"), str)):
+            return False
+        by_label = row.get("probabilities", dict.fromkeys(self.labels))
+        return isinstance(by_label, dict) and list(by_label) == list(self.labels)
 
 
 def _begin_alike(one: bytes, other: bytes) -> bool:

@@ -13,9 +13,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from indexer.described import Described, read_row
-from indexer.layouts import Files, own_row
+from indexer.layouts import SET_COLUMNS, Files, own_row
 from indexer.report import Report
-from indexer.rows import Row, read_rows
+from indexer.rows import Row, read_rows, row_count
 from indexer.vectors import open_vectors, stored_rows
 from search.catalog import Catalog
 from search.changes import Caption, Changes, NewImage
@@ -109,9 +109,10 @@ def _batches(shards: Sequence[Files], dim: int) -> Iterator[tuple[Files, int, li
 
 
 def _batches_of(files: Files, dim: int) -> Iterator[tuple[int, list[NewImage]]]:
-    vectors, rows = open_vectors(files.vectors, dim), read_rows(files.rows)
-    if files.of_set:
-        rows = (own_row(row, texts=files.texts is not None) for row in rows)
+    vectors, count = open_vectors(files.vectors, dim), row_count(files.rows)
+    if count is not None and count != len(vectors):
+        raise _uneven(files, len(vectors), count)
+    rows = _own_rows(files)
     captions = _Captions(files, dim)
     for start in range(0, len(vectors), ROWS_A_TRANSACTION):
         some = stored_rows(vectors, range(start, min(start + ROWS_A_TRANSACTION, len(vectors))), files.vectors)
@@ -129,6 +130,12 @@ def _batches_of(files: Files, dim: int) -> Iterator[tuple[int, list[NewImage]]]:
     if further := sum(1 for _ in rows):
         raise _uneven(files, len(vectors), len(vectors) + further)
     captions.end()
+
+
+def _own_rows(files: Files) -> Iterator[Row]:
+    if not files.of_set:
+        return read_rows(files.rows)
+    return (own_row(row, texts=files.texts is not None) for row in read_rows(files.rows, SET_COLUMNS))
 
 
 def _uneven(files: Files, vectors: int, rows: int) -> BadImport:

@@ -339,6 +339,12 @@ def test_a_bad_caption_file_is_told_of_once_and_stops_nothing(index: Build, phot
     assert problem.startswith(str(photos / "captions.json"))
 
 
+def test_a_picture_with_too_many_captions_is_named(index: Build, photos: Path) -> None:
+    (photos / "red.txt").write_text("\n".join(map(str, range(1_234))))
+    report = index(photos)
+    assert list(report.bad_captions) == [f"{photos}/red.png: 1,234 captions, only the first 100 are kept"]
+
+
 def test_progress_counts_every_file_read_up_to_the_last(
     collection: Collection, photos: Path, encoder: ColorEncoder
 ) -> None:

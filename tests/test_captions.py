@@ -131,4 +131,4 @@ def test_captions_are_limited_in_number_and_length(tmp_path: Path) -> None:
     result = captions_of(tmp_path)
     assert len(result.captions) == MAX_CAPTIONS
     assert {len(caption) for caption in result.captions} == {MAX_CAPTION_LENGTH}
-    assert result.problems == (f"{MAX_CAPTIONS + 5} captions: only the first {MAX_CAPTIONS} are kept",)
+    assert result.problems == (f"photo.jpg: {MAX_CAPTIONS + 5} captions, only the first {MAX_CAPTIONS} are kept",)

@@ -17,9 +17,10 @@ import pytest
 from indexer.build import Options
 from indexer.classify import Classified, classify_files
 from indexer.cli import main
-from indexer.table import Table
+from indexer.table import Form, Table
 from search.classify import make_classifier
 from search.encoder import load_encoder
+from search.errors import BadQuery
 from search.image import decode_picture
 from search.prompts import templates_of
 from search.settings import PROJECT
@@ -128,6 +129,30 @@ def test_an_output_of_other_labels_is_left_alone(run: Run, tmp_path: Path, form:
         code, _, told = run(form, "--output", output)
         assert code == 2
         assert f"{output} holds rows of other labels" in told
+        assert output.read_bytes() == content
+
+
+OTHERS = {
+    "csv": [b"\r\n", b"/a.png\r\n", b"/a.png,cat,,1,2\r\n", b"/a.png," + b"x" * 140_000 + b",,1\r\n"],
+    "json": [
+        b'{"path": ["x"], "probabilities": {"cat": 1}}\n',
+        b'{"path": "/a.png", "probabilities": null}\n',
+        b'{"path": "/a.png", "probabilities": ["cat"]}\n',
+        b'{"path": ' * 100_000 + b"\n",
+        b'{"path": ' + b"9" * 5_000 + b"}\n",
+    ],
+}
+
+
+@pytest.mark.parametrize("form", OTHERS)
+def test_an_output_with_odd_rows_is_left_alone(form: Form, tmp_path: Path) -> None:
+    table, output = Table(["cat"], form), tmp_path / "rows"
+    good = table.line(Classified("/b.png", np.ones(1, np.float32)))
+    for line in OTHERS[form]:
+        content = table.heading + good + line
+        output.write_bytes(content)
+        with pytest.raises(BadQuery, match="holds rows of other labels or of another form"):
+            table.paths_in(output)
         assert output.read_bytes() == content
 
 

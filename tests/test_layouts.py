@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from indexer.cli import main
 from indexer.export import export_set
 from indexer.layouts import shards_in
 from indexer.transfer import check, import_files
+from search.bulk import StoredImage
 from search.collection import Collection
 from search.verify import verify
-from tests.conftest import Build
+from tests.colors import ColorEncoder
+from tests.conftest import Build, build_from
 from tests.test_transfer import DIM, MODEL, contents, place, run, vectors
 
 pyarrow = pytest.importorskip("pyarrow", reason="the rows of embedding sets are parquet: pip install pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
 
 _ = place, run  # fixtures
+
+DESCRIPTION = 0x010E
+"""Of EXIF: the caption inside a picture."""
 
 CAPTIONS = ["a dog", None, "a cat", "", "a dog"]
 """Of the five rows of a shard."""
@@ -123,14 +130,43 @@ def captioned(collection: Collection, index: Build, photos: Path) -> Collection:
 def test_a_collection_goes_out_as_a_set_and_comes_in_again(captioned: Collection, tmp_path: Path) -> None:
     counts = export_set(captioned, tmp_path / "set", progress=lambda _: None, shard_rows=2)
     assert counts == {"images": 3, "texts": 2, "left_out": 1}
-    again = Collection.create(tmp_path / "again", captioned.identity)
-    shards = shards_in(tmp_path / "set")
-    assert check(shards, 4, again.catalog) == 3
+    again = imported(tmp_path, captioned)
+    before, after = contents(captioned.directory), contents(again.directory)
+    assert [with_a_caption(image) for image in before] == after
+    assert verify(again).clean
+
+
+def imported(folder: Path, before: Collection) -> Collection:
+    """A collection of the embedding set in `folder`."""
+    again = Collection.create(folder / "again", before.identity)
+    shards = shards_in(folder / "set")
+    assert check(shards, 4, again.catalog) == before.catalog.counts()["images"]
     with again.writing():
         import_files(again, shards, progress=lambda _: None, stop=threading.Event())
+    return again
+
+
+def with_a_caption(image: StoredImage) -> StoredImage:
+    """As a set holds it. Of captions that are left out it does not say that their files were read."""
+    stamp = image.stamp if len(image.captions) <= 1 else replace(image.stamp, captions_stamp=0)
+    return image._replace(captions=image.captions[:1], stamp=stamp)
+
+
+def test_a_build_reads_the_captions_that_a_set_left_out(
+    captioned: Collection, index: Build, encoder: ColorEncoder, photos: Path, tmp_path: Path
+) -> None:
+    exif = Image.Exif()
+    exif[DESCRIPTION] = "white inside"
+    Image.new("RGB", (24, 16), "white").save(photos / "white.jpg", exif=exif)
+    (photos / "white.txt").write_text("white beside\n")
+    index(photos)
+    export_set(captioned, tmp_path / "set", progress=lambda _: None)
+    again = imported(tmp_path, captioned)
+    report = build_from(again, encoder, photos)
+    assert (report.recaptioned, report.unchanged, report.encoded) == (2, 2, 0)
     before, after = contents(captioned.directory), contents(again.directory)
-    assert [image._replace(captions=image.captions[:1]) for image in before] == after
-    assert verify(again).clean
+    assert after == before
+    assert [text for text, _ in after[-1].captions] == ["white inside", "white beside"]
 
 
 def test_an_empty_collection_is_a_set_without_shards(collection: Collection, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import date, datetime
@@ -202,6 +203,74 @@ def test_files_that_are_none_are_refused(tmp_path: Path, run: Callable) -> None:
     array.write_bytes(array.read_bytes()[:-9])
     assert "no whole .npy file" in run("import", *words, "--model", MODEL)[2]
     assert "name the folder" in run("import", *words[:2])[2]
+
+
+@pytest.mark.parametrize("lines", ["[{{}}, {}]", "{{}}\n{}\n"], ids=["a list", "lines"])
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ("[" * 200_000, r'row 1, "\[+, cannot be read: it is nested too deep'),
+        ('{"path": ' * 200_000, "row 1, .* cannot be read: it is nested too deep"),
+        ('{"width": ' + "9" * 5_000 + "}", "row 1, .*9999, .* or has a number of over 4,300 digits"),
+        ('{"width": ' + "9" * 4_000 + "}", "row 1: width is 9{40}; it is from 0"),
+        ("[" * 500 + "]" * 500, r"row 1 is \[{40}; a row is"),
+        ('{"path": ' + "[" * 500 + "]" * 500 + "}", r"row 1: path is \[{40}; it is a text"),
+    ],
+    ids=["lists", "objects", "digits", "a large number", "lists in place of a row", "lists in place of a path"],
+)
+def test_a_row_beyond_what_json_can_be_read_is_told_in_a_line(
+    lines: str, row: str, says: str, tmp_path: Path, place: Path, run: Callable
+) -> None:
+    words = given(tmp_path / "in", [], vectors(2), "rows.jsonl")
+    Path(str(words[3])).write_text(lines.format(row))
+    code, _, said = run("import", *words, "--model", MODEL)
+    assert code == 2
+    *_, line = said.splitlines()
+    assert re.fullmatch(f"error: {tmp_path}/in/rows.jsonl: {says}.*", line)
+    assert len(line) < 200 + len(str(tmp_path))
+    assert not place.exists()
+
+
+def as_parquet(folder: Path, table: dict[str, Any], array: np.ndarray) -> list[object]:
+    """As `given`, of a table's columns."""
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    words = given(folder, [], array)
+    parquet.write_table(pa.table(table), folder / "rows.parquet")
+    return [*words[:3], folder / "rows.parquet", "--model", MODEL]
+
+
+def test_parquet_is_counted_before_its_rows_are_read(tmp_path: Path, place: Path, run: Callable) -> None:
+    words = as_parquet(tmp_path / "in", {"width": [-1, 1, 1]}, vectors(2))
+    assert "has 2 vectors and" in run("import", *words)[2]
+    assert not place.exists()
+
+
+def test_columns_of_parquet_that_say_nothing_are_not_read(tmp_path: Path, place: Path, run: Callable) -> None:
+    pa = pytest.importorskip("pyarrow")
+    unread = pa.array([2**62] * 100, pa.timestamp("us"))  # no date of Python's
+    words = as_parquet(tmp_path / "in", {"seen": unread, "photo": [f"{n}.jpg" for n in range(100)]}, vectors(100))
+    assert run("import", *words)[0] == 0
+    assert [image.stamp.path for image in contents(place)] == [f"{n}.jpg" for n in range(100)]
+    only = as_parquet(tmp_path / "only", {"seen": unread}, vectors(100))
+    assert run("import", *only)[1] == "100 new\n"
+    code, _, said = run("import", *as_parquet(tmp_path / "read", {"taken_at": unread}, vectors(100)))
+    assert code == 2
+    assert "rows.parquet is no readable parquet file: date value out of range" in said
+
+
+def test_a_small_parquet_of_long_texts_takes_little_memory(tmp_path: Path, place: Path, run: Callable) -> None:
+    pa = pytest.importorskip("pyarrow")
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * 2_000, pa.int32()), ["x" * 200_000])
+    words = as_parquet(tmp_path / "in", {"caption": texts}, vectors(2_000))
+    tracemalloc.start()
+    try:
+        code, _, said = run("import", *words)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert code == 2
+    assert "row 0: caption: 200,000 characters are over the limit of 100,000; shorten it" in said
+    assert most < 60_000_000
 
 
 def test_it_must_be_said_whose_vectors_they_are(tmp_path: Path, run: Callable, encoder: ColorEncoder) -> None:
