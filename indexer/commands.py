@@ -121,7 +121,7 @@ def status(arguments: Namespace) -> int:
 
 
 def verify(arguments: Namespace) -> int:
-    with closing(Collection.open(arguments.collection)) as collection, collection.writing():
+    with closing(Collection.open(arguments.collection)) as collection, collection.writing(to_write=arguments.repair):
         cache = Settings.from_environment().cache
         findings = find_problems(collection, cache)
         if arguments.repair and not findings.clean:

@@ -46,7 +46,7 @@ def export(arguments: Namespace) -> int:
     files = _files(arguments)
     with (
         closing(Collection.open(arguments.collection)) as collection,
-        collection.writing(),
+        collection.writing(to_write=False),
         _bar() as bar,
     ):
         counts = export_files(collection, files, progress=bar.update)
@@ -81,7 +81,11 @@ def _restore(arguments: Namespace) -> int:
 def _export_set(arguments: Namespace) -> int:
     if _named(arguments) or not arguments.folder:
         raise BadImport(f"--layout {CLIP_RETRIEVAL} names its files itself; give the folder alone")
-    with closing(Collection.open(arguments.collection)) as collection, collection.writing(), _bar() as bar:
+    with (
+        closing(Collection.open(arguments.collection)) as collection,
+        collection.writing(to_write=False),
+        _bar() as bar,
+    ):
         counts = export_set(collection, arguments.folder, progress=bar.update)
     words = f"{counts['images']:,} images, {counts['texts']:,} of them with a caption, are in {arguments.folder}"
     left = f"; {counts['left_out']:,} further captions are left out: a row has one" if counts["left_out"] else ""

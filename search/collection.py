@@ -87,9 +87,9 @@ class Collection:
             self.identity = identity
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Hold the collection for writing; raises CollectionBusy when another process does."""
-        with write_lock(self.directory / LOCK_FILE), self.catalog.writing():
+    def writing(self, *, to_write: bool = True) -> Iterator[None]:
+        """Hold the collection for writing, or only still; raises CollectionBusy when another process does."""
+        with write_lock(self.directory / LOCK_FILE, to_write=to_write), self.catalog.writing():
             yield
 
     def index(self, target: Target) -> VectorIndex:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import faiss
 
@@ -17,7 +19,8 @@ from search.seals import Seal
 def write(index: faiss.Index, aside: Path, file: Path) -> None:
     """Write it `aside`, to become `file`. CollectionError where it cannot be written, DiskFull for want of room."""
     try:
-        faiss.write_index(index, str(aside))
+        with _name(aside, "wb") as name:
+            faiss.write_index(index, name)
     except RuntimeError as error:
         reason = str(error).rpartition("failed: ")[2]
         kind = DiskFull if os.strerror(errno.ENOSPC) in reason else CollectionError
@@ -33,8 +36,20 @@ def read(file: Path, seal: Seal | None, *, mapped: bool = True) -> Any:
     if seal and (problem := seal.broken(file)):
         raise CollectionError(f"{file} is damaged or another collection's: {problem}; {REPAIR}")
     try:
-        return faiss.read_index(str(file), faiss.IO_FLAG_MMAP_IFC if mapped else 0)
+        with _name(file, "rb") as name:
+            return faiss.read_index(name, faiss.IO_FLAG_MMAP_IFC if mapped else 0)
     except RuntimeError as error:
         if not file.exists():
             raise FileNotFoundError(file) from error
         raise CollectionError(f"{file} is not a readable index: {REPAIR}") from error
+
+
+@contextmanager
+def _name(file: Path, mode: Literal["rb", "wb"]) -> Iterator[str]:
+    """What FAISS opens the file by: its name, if that is UTF-8; else the file is opened here, to be opened again."""
+    name = str(file)
+    if os.fsencode(name) == name.encode("utf-8", "replace"):
+        yield name
+        return
+    with file.open(mode) as stream:
+        yield f"/dev/fd/{stream.fileno()}"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_from_bytes
 
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, inspect, select
+from sqlalchemy.exc import DisconnectionError
 
 from search.errors import CollectionBusy, CollectionError, DiskFull
 from search.files import replacing, total_bytes
@@ -96,7 +99,8 @@ def backup_of(file: Path, schema: str) -> Path:
 def connect(file: Path) -> Engine:
     """An engine for the SQLite file, which need not exist. A commit is on the disk when it returns.
 
-    CollectionError says what is wrong with the file or its disk, CollectionBusy that another process writes too long.
+    Where nothing may be written it reads the file alone, and again when that has changed. CollectionError says what is
+    wrong with the file or its disk, CollectionBusy that another process writes too long.
     """
     engine = create_engine(
         URL.create("sqlite", database=str(file)),
@@ -104,6 +108,16 @@ def connect(file: Path) -> Engine:
         pool_size=_CONNECTIONS,
         max_overflow=0,
     )
+
+    @event.listens_for(engine, "do_connect")
+    def open_alone(_dialect: object, record: Any, _arguments: object, options: dict[str, Any]) -> Any:
+        record.info["alone"] = _stamp(file) if _stands_alone(file) else None
+        return _opened(file, **options) if record.info["alone"] else None
+
+    @event.listens_for(engine, "checkout")
+    def compare(_connection: object, record: Any, _proxy: object) -> None:
+        if (seen := record.info["alone"]) and not (_stands_alone(file) and seen == _stamp(file)):
+            raise DisconnectionError(f"{file} was written since it was opened")  # makes the pool open it again
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
@@ -154,12 +168,38 @@ def reading() -> Iterator[None]:
 
 def copy(source: Path, target: Path) -> None:
     """Write the database as it is at one moment to the new file `target`, while others read and write it."""
-    with closing(sqlite3.connect(source, timeout=BUSY_TIMEOUT_S)) as old, closing(sqlite3.connect(target)) as new:
+    with closing(_opened(source, timeout=BUSY_TIMEOUT_S)) as old, closing(sqlite3.connect(target)) as new:
         try:
             old.backup(new)
         except sqlite3.Error as error:
             full = getattr(error, "sqlite_errorcode", 0) & _PRIMARY == sqlite3.SQLITE_FULL
             raise _explained(error, target if full else source) or error from error
+
+
+def _opened(file: Path, **options: Any) -> sqlite3.Connection:
+    """A connection to the file, for which nothing beside it is read or made if it stands alone."""
+    place: str | Path = file
+    if _stands_alone(file):
+        options["uri"] = True
+        place = f"file://{quote_from_bytes(os.fsencode(file.absolute()))}?mode=ro&immutable=1"
+    connection: sqlite3.Connection = sqlite3.connect(place, **options)
+    return connection
+
+
+def _stands_alone(file: Path) -> bool:
+    """Whether the file has all of the database and may not be written, nor a journal beside it."""
+    may_be_written = os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)
+    return not may_be_written and file.exists() and not _journal(file).exists()
+
+
+def _journal(file: Path) -> Path:
+    return file.with_name(f"{file.name}-wal")
+
+
+def _stamp(file: Path) -> tuple[int, int, int]:
+    """Another one when the file was written."""
+    status = file.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _between(latitude: float | None, longitude: float | None, *other: float) -> float | None:
@@ -185,6 +225,12 @@ def _explained(error: sqlite3.Error | UnicodeDecodeError, file: Path) -> Collect
         return CollectionBusy(f"{file} was written by another process for {BUSY_TIMEOUT_S} s ({error}); try again")
     if kind == sqlite3.SQLITE_FULL:
         return DiskFull(f"the disk of {file} is full: finished work is kept; make room and run it again")
+    refused = kind in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+    if refused and _journal(file).exists() and not os.access(file.parent, os.W_OK):
+        return CollectionError(
+            f"{file} was not closed cleanly, and {file.parent} may only be read: make it writable, or copy it to a "
+            "folder that is, and run python -m indexer status once"
+        )
     if kind in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PERM):
         return CollectionError(
             f"{file} cannot be opened, read or written ({error}): finished work is kept; check disk and permissions"

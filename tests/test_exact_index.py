@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -116,6 +117,17 @@ def test_an_index_of_an_older_release_is_read(rows: np.ndarray, tmp_path: Path) 
     assert np.abs(halves - rows).max() < 2.5e-4
     assert index.search(rows[:9], 1).ids[:, 0].tolist() == list(range(9))
     assert index.search(rows[:1], 1).scores == pytest.approx(halves[:1] @ rows[:1].T, abs=1e-5)
+
+
+def test_an_index_lies_in_a_directory_of_any_name(index: ExactIndex, rows: np.ndarray, tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"not-utf-8-\xff")
+    folder.mkdir()
+    seal = index.save(folder / "images.faiss")
+    opened = open_index(folder / "images.faiss", seal)
+    assert os.fsencode(folder) in Path("/proc/self/maps").read_bytes()
+    assert np.array_equal(opened.search(rows[:9], 3).ids, index.search(rows[:9], 3).ids)
+    with pytest.raises(FileNotFoundError):
+        open_index(folder / "texts.faiss", None)
 
 
 def test_an_empty_index_has_no_neighbours(rows: np.ndarray) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import sqlite3
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -177,7 +180,7 @@ def test_a_disk_too_full_to_publish_keeps_the_live_index(
     assert verify(reader).clean
 
 
-def test_a_disk_that_may_only_be_read_is_said_to_be(
+def test_a_disk_that_may_only_be_read_is_read_and_who_writes_is_told(
     tmp_path: Path, small_disk: Path, run: Callable[..., tuple[int, str]]
 ) -> None:
     remount(small_disk, "size=2m")
@@ -186,12 +189,73 @@ def test_a_disk_that_may_only_be_read_is_said_to_be(
     collection.publish()
     collection.close()
     remount(small_disk, "ro")
-    for words in (["remove", "/p/1.jpg"], ["verify"], ["status"]):
+    for words in (["verify"], ["status"], ["export", tmp_path / "out"], ["export", tmp_path / "whole", "--snapshot"]):
+        assert run(*words, "--collection", collection.directory)[0] == 0
+    for words in (["remove", "/p/1.jpg"], ["update"], ["verify", "--repair"]):
         code, told = run(*words, "--collection", collection.directory)
         assert (code, told.count("\n")) == (2, 1)
-        assert "read" in told and str(collection.directory) in told
+        assert "may only be read" in told and str(collection.directory) in told
     remount(small_disk, "rw")
     assert run("verify", "--collection", collection.directory)[0] == 0
+
+
+def test_what_was_not_closed_cleanly_is_not_read_where_it_may_only_be_read(file: Path, small_disk: Path) -> None:
+    remount(small_disk, "size=4m")
+    with closing(sqlite3.connect(file)) as writer:
+        writer.execute("DELETE FROM images WHERE id = 1")
+        writer.commit()
+        for name in (file.name, f"{file.name}-wal"):
+            shutil.copy(file.with_name(name), small_disk)
+    remount(small_disk, "ro")
+    with pytest.raises(CollectionError, match=r"was not closed cleanly, and .* may only be read: make it writable"):
+        Catalog.open(small_disk / file.name)
+    remount(small_disk, "rw")
+    with closing(Catalog.open(small_disk / file.name)) as catalog:
+        assert catalog.counts()["images"] == 199
+
+
+def test_what_may_only_be_read_is_read_alone_and_again_when_another_has_written_it(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with closing(Catalog.open(file)) as reader:
+        assert reader.counts()["images"] == 200
+        assert [path.name for path in file.parent.iterdir()] == [file.name]
+        with pytest.raises(CollectionError, match="readonly database"):
+            reader.apply(Changes(removed=[1]))
+        with closing(sqlite3.connect(file)) as writer:
+            writer.execute("DELETE FROM images WHERE id = 1")
+            writer.commit()
+        assert not file.with_name(f"{file.name}-wal").exists()
+        assert reader.counts()["images"] == 199
+        with closing(sqlite3.connect(file)) as writer:
+            writer.execute("DELETE FROM images WHERE id = 2")
+            writer.commit()
+            assert reader.counts()["images"] == 198
+
+
+def test_who_reads_what_may_only_be_read_shares_it_while_nobody_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection, really_open = Collection.create(tmp_path / "collection", IDENTITY), os.open
+
+    def only_to_read(file: Path, flags: int, *mode: int) -> int:
+        if flags & os.O_RDWR:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(file))
+        return really_open(file, flags, *mode)
+
+    with collection.writing(), monkeypatch.context() as patched:
+        patched.setattr(os, "open", only_to_read)
+        with pytest.raises(CollectionBusy, match=f"process {os.getpid()}"), collection.writing(to_write=False):
+            pass
+    monkeypatch.setattr(os, "open", only_to_read)
+    with collection.writing(to_write=False), collection.writing(to_write=False):
+        pass
+    with pytest.raises(CollectionError, match=r"collection may only be read .*Permission denied"), collection.writing():
+        pass
+    (collection.directory / "build.lock").unlink()
+    with collection.writing(to_write=False):
+        pass
 
 
 def test_a_catalog_that_another_process_writes_for_too_long_is_busy(file: Path) -> None:
