@@ -101,7 +101,7 @@ def samples(tmp_path: Path) -> Path:
     (folder / "more" / "captions.json").write_text(json.dumps({"a b #1?.png": ["sun", "gold"]}))
     (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff and no more")
     paint(folder / ".hidden" / "red.png", "red")
-    paint(folder / "collection" / "red.png", "red")
+    paint(folder / "collection" / "thumbnails" / "red.png", "red")
     (folder / "collection" / "catalog.sqlite").touch()
     return folder
 

@@ -125,6 +125,9 @@ def answer(listener: socket.socket, site: Site, uploads: Path) -> None:
         collections = [stack.enter_context(closing(Collection.open(directory))) for directory in site.directories]
         fetch = Fetcher(MAX_UPLOAD_BYTES) if site.may_fetch else None
         app = create_app(collections, loader.of, uploads=Uploads(uploads), access=site.access, fetch=fetch)
+        # No thread but this one takes signals, and this one only when the server is made: one that came while a thread
+        # is started would break the lock that its starter holds.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
         threading.Thread(target=_keep, args=[library_of(app)], name="keep", daemon=True).start()
         options: dict[str, Any] = {
             "threads": site.threads,
@@ -137,8 +140,6 @@ def answer(listener: socket.socket, site: Site, uploads: Path) -> None:
         if site.behind_proxy:
             options["trusted_proxy"] = "::1" if listener.family == socket.AF_INET6 else "127.0.0.1"
             options["trusted_proxy_headers"] = {"x-forwarded-for", "x-forwarded-proto"}
-        # a signal that comes while a thread is started would break the lock that its starter holds
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
         server = Server(Limited(app, threads=site.threads), listener, **options)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         server.run()
