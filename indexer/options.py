@@ -8,7 +8,7 @@ from search.arguments import device, positive, runtime, whole_number
 from search.errors import CollectionError
 from search.milvus_place import MilvusPlace, is_milvus
 from search.prompts import PLACE, PLAIN, TEMPLATE_SETS
-from search.settings import KEYPOINTS, MAX_KEYPOINTS, MAX_MEGAPIXELS, Settings, directory
+from search.settings import DEVICES, KEYPOINTS, MAX_KEYPOINTS, MAX_MEGAPIXELS, Settings, directory
 from search.types import DUPLICATE_KINDS, INDEX_KINDS, MIN_RECALL, PRECISIONS, RUNTIMES
 
 
@@ -61,7 +61,7 @@ def device_option(verb: argparse.ArgumentParser, settings: Settings) -> None:
         type=device,
         default=settings.device,
         metavar="D",
-        help="auto, cpu, cuda or cuda:N (default: %(default)s)",
+        help=f"{DEVICES} (default: %(default)s)",
     )
     verb.add_argument(
         "--runtime",

@@ -92,10 +92,10 @@ class Table:
         if not data.startswith(self.heading):
             return None
         text = data[len(self.heading) :].decode("utf-8", "surrogateescape")
-        paths = set()
+        paths, width = set(), len(self._columns)
         try:
             for row in csv.reader(io.StringIO(text, newline="")):
-                if len(row) != len(self._columns):
+                if len(row) != width:
                     return None
                 paths.add(row[0])
         except csv.Error:

@@ -13,7 +13,7 @@ from search.arguments import Parser, device, runtime
 from search.errors import BadPicture
 from search.exit_codes import ERROR, INTERRUPTED, NO, OK, exit_code, refuse
 from search.prompts import TEMPLATE_SETS, templates_of
-from search.settings import MAX_K, Settings, directory
+from search.settings import DEVICES, MAX_K, Settings, directory
 from search.tell import Answer, Form, hit_lines, lookup_lines, remarks
 from search.terminal import harmless, write_out
 from search.types import HIDE, RANKINGS, RUNTIMES, SENSITIVE, SHOW, TARGETS, WANTED
@@ -111,7 +111,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="T",
         help=f"the mean of a text in all of these stands for it: {', '.join(TEMPLATE_SETS)}, or your own with {{}}",
     )
-    parser.add_argument("--device", type=device, default=settings.device, metavar="D", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--device", type=device, default=settings.device, metavar="D", help=DEVICES)
     parser.add_argument(
         "--runtime",
         type=runtime,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
 from typing import NoReturn
 
 from search.exit_codes import refuse
+from search.settings import DEVICE, DEVICES
 from search.types import RUNTIMES
 
 
@@ -39,8 +39,8 @@ positive = whole_number(1)
 
 def device(text: str) -> str:
     """The name of a device; whether there is one is seen when a model is loaded."""
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
-        raise ArgumentTypeError(f"no device is called {text!r}; choose auto, cpu, cuda or cuda:N")
+    if not DEVICE.fullmatch(text):
+        raise ArgumentTypeError(f"no device is called {text!r}; choose {DEVICES}")
     return text
 
 

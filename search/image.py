@@ -118,10 +118,10 @@ def _decode(data: bytes, max_pixels: int, short_side: int | None, room: Room) ->
     if orientation in SIDEWAYS:
         width, height = height, width
     facts = facts_of(image, exif, width=width, height=height, format=image.format or "")
-    return Picture(_alone_of(upright), facts)
+    return Picture(_detached(upright), facts)
 
 
-def _alone_of(image: Image.Image) -> Image.Image:
+def _detached(image: Image.Image) -> Image.Image:
     """The pixels without the file that they came from and its decoder, which may hold them once or twice more."""
     return Image.Image()._new(image.im) if isinstance(image, ImageFile.ImageFile) else image
 

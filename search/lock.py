@@ -30,9 +30,16 @@ def write_lock(file: Path, *, to_write: bool = True) -> Iterator[None]:
                 f"{file.parent} may only be read ({file.name}: {error.strerror}): make it writable, copy it to a "
                 "folder that is, or name another --collection"
             ) from error
-        with _shared(file):
-            yield
-        return
+        held = _shared(file)
+    else:
+        held = _exclusive(file, descriptor)
+    with held:
+        yield
+
+
+@contextmanager
+def _exclusive(file: Path, descriptor: int) -> Iterator[None]:
+    """Hold `file`, open as `descriptor`, alone, with the pid of this process in it."""
     try:
         _take(descriptor, fcntl.LOCK_EX, file)
         os.ftruncate(descriptor, 0)

@@ -9,10 +9,14 @@ Linux on ARM, for which it has no wheels.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+if TYPE_CHECKING:
+    from search.geometry import Size
 
 try:
     from cykooz_resizer import CropBox, FilterType, ImageData, PixelType, ResizeAlg, ResizeOptions, Resizer
@@ -27,9 +31,6 @@ else:
 
 MOST_PIXELS = 4_000_000
 """Two copies are 24 MB. A JPEG that is decoded at a fraction of its size for a model has fewer pixels."""
-
-Size = tuple[int, int]
-"""Width and height in pixels."""
 
 Box = tuple[int, int, int, int]
 """Left, top, right and bottom in pixels."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,11 @@ MAX_MEGAPIXELS = 128
 """Default pixel limit of one picture; the command line's --max-megapixels changes it."""
 
 MAX_PIXELS = MAX_MEGAPIXELS * 1_000_000
+
+DEVICE = re.compile(r"auto|cpu|cuda(?::(\d+))?")
+"""The name of what computes, with the number of the GPU."""
+
+DEVICES = "auto, cpu, cuda or cuda:N"
 
 KEYPOINTS = 64
 """Local features kept of an image, 70 bytes each; by them an edited copy is told from a look-alike."""

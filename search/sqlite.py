@@ -112,7 +112,7 @@ def connect(file: Path) -> Engine:
     @event.listens_for(engine, "do_connect")
     def open_alone(_dialect: object, record: Any, _arguments: object, options: dict[str, Any]) -> Any:
         record.info["alone"] = _stamp(file) if _stands_alone(file) else None
-        return _opened(file, **options) if record.info["alone"] else None
+        return _alone(file, **options) if record.info["alone"] else None
 
     @event.listens_for(engine, "checkout")
     def compare(_connection: object, record: Any, _proxy: object) -> None:
@@ -168,7 +168,8 @@ def reading() -> Iterator[None]:
 
 def copy(source: Path, target: Path) -> None:
     """Write the database as it is at one moment to the new file `target`, while others read and write it."""
-    with closing(_opened(source, timeout=BUSY_TIMEOUT_S)) as old, closing(sqlite3.connect(target)) as new:
+    opened = _alone if _stands_alone(source) else sqlite3.connect
+    with closing(opened(source, timeout=BUSY_TIMEOUT_S)) as old, closing(sqlite3.connect(target)) as new:
         try:
             old.backup(new)
         except sqlite3.Error as error:
@@ -176,13 +177,10 @@ def copy(source: Path, target: Path) -> None:
             raise _explained(error, target if full else source) or error from error
 
 
-def _opened(file: Path, **options: Any) -> sqlite3.Connection:
-    """A connection to the file, for which nothing beside it is read or made if it stands alone."""
-    place: str | Path = file
-    if _stands_alone(file):
-        options["uri"] = True
-        place = f"file://{quote_from_bytes(os.fsencode(file.absolute()))}?mode=ro&immutable=1"
-    connection: sqlite3.Connection = sqlite3.connect(place, **options)
+def _alone(file: Path, **options: Any) -> sqlite3.Connection:
+    """A connection to a file that stands alone, for which nothing beside it is read or made."""
+    place = f"file://{quote_from_bytes(os.fsencode(file.absolute()))}?mode=ro&immutable=1"
+    connection: sqlite3.Connection = sqlite3.connect(place, uri=True, **options)
     return connection
 
 

@@ -26,7 +26,7 @@ _BELOW = re.compile(re.escape(SUFFIX) + r"(?=/)", re.IGNORECASE)
 _BLOCK_BYTES = 512
 
 _PAX_TYPES = frozenset({tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE})
-_LONG_TYPES = frozenset({tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK})
+_EXTENSION_TYPES = _PAX_TYPES | {tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}
 
 _MAX_EXTENSION_BYTES = 64 * 1024
 """Of all that says more of one file before its own header: it is read whole, each header in a call within the last."""
@@ -64,7 +64,7 @@ class _Header(tarfile.TarInfo):
 
     def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:  # where tarfile lets subclasses in
         self._check_size(self.size)
-        if self.type in _PAX_TYPES | _LONG_TYPES:
+        if self.type in _EXTENSION_TYPES:
             self._check_extension(self.offset + self.size - tar.offset)
         if self.type in _PAX_TYPES and tar.fileobj is not None:
             body = tar.fileobj.read(self.size)

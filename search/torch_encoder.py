@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from search.encoder import IMAGE_BATCH, TEXT_BATCH, finite
 from search.errors import ModelUnavailable
 from search.fitting import FittingBatches
 from search.geometry import Geometry, geometry_of, squashes, without_ends
+from search.settings import DEVICE, DEVICES
 from search.tokens import Tokens
 from search.types import EncoderIdentity, Logits
 
@@ -32,16 +32,15 @@ def cuda_available() -> bool:
 
 def pick_device(name: str) -> torch.device:
     """The device of this name; "auto" is the GPU where there is one. Raises ModelUnavailable with the choices."""
+    if (named := DEVICE.fullmatch(name)) is None:
+        raise ModelUnavailable(f"no device is called {name!r}; choose {DEVICES}")
     if name == "auto":
         return torch.device("cuda" if cuda_available() else "cpu")
     if name == "cpu":
         return torch.device("cpu")
-    cuda = re.fullmatch(r"cuda(?::(\d+))?", name)
-    if cuda is None:
-        raise ModelUnavailable(f"no device is called {name!r}; choose auto, cpu, cuda or cuda:N")
     if not cuda_available():
         raise ModelUnavailable(f"device {name!r}: PyTorch finds no CUDA device here; choose auto or cpu")
-    if int(cuda[1] or 0) >= (count := torch.cuda.device_count()):
+    if int(named[1] or 0) >= (count := torch.cuda.device_count()):
         raise ModelUnavailable(f"device {name!r}: there are {count}, cuda:0 to cuda:{count - 1}")
     return torch.device(name)
 
@@ -71,7 +70,8 @@ class TorchEncoder:
         self._uploads = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._half = _half_precision(device)
         *steps, _, normalize = loaded.transform.transforms
-        self._squashes = squashes(loaded.identity.preprocessing)
+        if not squashes(loaded.identity.preprocessing):
+            steps.insert(0, without_ends)
         self._prepare = (quick and _geometry_of(loaded.identity)) or partial(_in_steps, steps)
         self._side: int = max(self.preprocess(Pictures.new("RGB", (1, 1))).shape)
         self._mean, self._std = (torch.tensor(v, device=device).view(-1, 1, 1) for v in (normalize.mean, normalize.std))
@@ -105,11 +105,8 @@ class TorchEncoder:
         return self._tokens.reads(texts)
 
     def preprocess(self, image: Image) -> NDArray[np.uint8]:
-        """Resized and cropped by open_clip's own steps up to the tensor, or quickly; (height, width, 3).
-
-        `without_ends`, where models see no more than a part of a picture.
-        """
-        return self._prepare(image if self._squashes else without_ends(image))
+        """Resized and cropped by open_clip's own steps up to the tensor, or quickly; (height, width, 3)."""
+        return self._prepare(image)
 
     def encode_batches(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.float32]]:
         pixels = (torch.from_numpy(np.require(batch, np.uint8, ("C", "W"))) for batch in batches)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from search.arguments import Parser, device, positive, runtime, whole_number
 from search.exit_codes import ERROR, OK, exit_code, refuse
-from search.settings import Settings, directory
+from search.settings import DEVICES, Settings, directory
 from search.types import RUNTIMES
 from web.access import LOOPBACK_NAMES, MIN_TOKEN_LENGTH, Access, is_token
 
@@ -100,7 +100,7 @@ def parser() -> argparse.ArgumentParser:
         type=device,
         default=settings.device,
         metavar="D",
-        help="auto, cpu, cuda or cuda:N (default: %(default)s)",
+        help=f"{DEVICES} (default: %(default)s)",
     )
     parser.add_argument(
         "--runtime",
